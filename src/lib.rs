@@ -1,0 +1,1 @@
+//! certtool: the whole life of a Kubernetes webhook's serving certificate.

@@ -1,0 +1,2 @@
+//! The `certtool` binary.
+fn main() {}
