@@ -1,1 +1,3 @@
 //! certtool: the whole life of a Kubernetes webhook's serving certificate.
+
+pub mod store;
