@@ -70,3 +70,29 @@ pub(super) fn check_dependents(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn adopting_changes_no_byte_that_a_reader_sees() {
+        let tmp = tempfile::tempdir().unwrap();
+        let dir = tmp.path();
+        let files = [("tls.crt", "their certificate"), ("tls.key", "their key")];
+        for (name, contents) in files {
+            fs::write(dir.join(name), contents).unwrap();
+        }
+        let layout = Layout::inspect(dir, "--cert-dir").unwrap();
+        let in_the_way = layout.in_the_way(true);
+        let (access, durability) = (Access::Owner, Durability::Fast);
+        adopt(dir, &in_the_way, &layout, access, durability, "--cert-dir").unwrap();
+
+        let layout = Layout::inspect(dir, "--cert-dir").unwrap();
+        assert!(layout.in_the_way(true).is_empty(), "{layout:?}");
+        for (name, contents) in files {
+            assert!(dir.join(name).is_symlink());
+            assert_eq!(fs::read_to_string(dir.join(name)).unwrap(), contents);
+        }
+    }
+}
