@@ -121,10 +121,8 @@ impl CertDir {
         for _ in 0..ATTEMPTS {
             let layout = Layout::inspect(&self.path, self.flag)?;
             let contents = self.read_layout(&layout)?;
-            let complete = match &contents {
-                Contents::Pair { pair, .. } => pair.ca.is_some() || layout.ca == Name::Absent,
-                Contents::Half { .. } | Contents::Empty => false,
-            };
+            // Without a `ca.crt` the names may have been looked at during a swap.
+            let complete = matches!(&contents, Contents::Pair { pair, .. } if pair.ca.is_some());
             if complete || Layout::inspect(&self.path, self.flag)? == layout {
                 return Ok(contents);
             }
