@@ -2,3 +2,4 @@
 
 pub mod injectable;
 pub mod pki;
+pub mod store;
