@@ -11,6 +11,14 @@ use std::time::Duration;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// A file of certtool's own that does not read.
+    #[error("{} is damaged ({why}): move it away", .path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// Something that certtool did not write has the name it would write.
     #[error(
         "{path} is {found}, which certtool did not write, so it stays as it is: \

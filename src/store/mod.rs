@@ -18,6 +18,7 @@
 //! Unix only: the layout is made of symbolic links, and the modes matter.
 
 mod adopt;
+mod attachments;
 mod ca_dir;
 mod cert_dir;
 mod error;
@@ -29,6 +30,7 @@ mod lock;
 mod pair;
 pub mod secret_file;
 
+pub use self::attachments::{Attachment, Attachments, AttachmentsFile};
 pub use self::ca_dir::{CaDir, CaFiles, CaGuard};
 pub use self::cert_dir::{CertDir, CertDirGuard, Force, Written};
 pub use self::error::{Error, Found};
