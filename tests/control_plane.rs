@@ -11,8 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use kube::{Api, api::ListParams};
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use serde_json::{Value, json};
 use support::{ControlPlane, Options, Process, objects, pki::Ca, rule, webhook::Webhook};
 
@@ -132,7 +134,14 @@ fn a_rotated_pair_is_served_to_the_next_request_and_a_strange_ca_is_refused() {
             .await
             .unwrap_err();
         assert!(error.to_string().contains("x509"), "{error}");
-        assert!(!webhook.failures().is_empty());
+        // The server reads the client's alert a moment after the client gave up.
+        support::eventually(Duration::from_secs(10), || async {
+            webhook
+                .failures()
+                .pop()
+                .ok_or_else(|| "the server saw no failed handshake".to_owned())
+        })
+        .await;
     });
 }
 
@@ -179,6 +188,54 @@ fn a_conversion_webhook_and_an_aggregated_api_behind_a_service_are_called() {
         cluster.kubectl(&["wait", "--for=condition=Available", &name, "--timeout=50s"]);
         assert!(webhook.count(&format!("/apis/{group}/v1")) > 0);
         cluster.kubectl(&["delete", &name]);
+    });
+}
+
+#[test]
+fn with_the_controller_manager_namespaces_live_and_die_and_requests_are_signed() {
+    support::run(async {
+        let cluster = ControlPlane::dedicated_with(&Options {
+            controller_manager: true,
+            ..Options::default()
+        });
+        let namespace = cluster.namespace("managed").await;
+        let account = ["get", "serviceaccount", "default", "-n", &namespace];
+        support::eventually(Duration::from_secs(30), || async {
+            let output = cluster.try_kubectl(&account, "");
+            let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+            if output.status.success() {
+                Ok(())
+            } else {
+                Err(stderr)
+            }
+        })
+        .await;
+
+        let key = KeyPair::generate().unwrap();
+        let mut subject = CertificateParams::default();
+        subject.distinguished_name = DistinguishedName::new();
+        subject
+            .distinguished_name
+            .push(DnType::CommonName, "somebody");
+        let request = subject.serialize_request(&key).unwrap().pem().unwrap();
+        cluster.apply(
+            &json!({
+                "apiVersion": "certificates.k8s.io/v1",
+                "kind": "CertificateSigningRequest",
+                "metadata": { "name": namespace },
+                "spec": {
+                    "request": STANDARD.encode(request),
+                    "signerName": "kubernetes.io/kube-apiserver-client",
+                    "usages": ["client auth"],
+                },
+            })
+            .to_string(),
+        );
+        cluster.kubectl(&["certificate", "approve", &namespace]);
+        let csr = format!("csr/{namespace}");
+        let signed = "--for=jsonpath={.status.certificate}";
+        cluster.kubectl(&["wait", signed, &csr, "--timeout=30s"]);
+        cluster.kubectl(&["delete", "namespace", &namespace, "--timeout=40s"]);
     });
 }
 
