@@ -133,27 +133,28 @@ impl CertDir {
     }
 
     fn read_layout(&self, layout: &Layout) -> Result<Contents, Error> {
-        // What the names that are links into `..data` mean: resolved once, here.
+        // What the names that are links into `..data` mean: resolved once, here,
+        // and never again while the files are read.
         let (base, through) = match &layout.data {
-            Data::Ours(generation) => (generation.path(&self.path), Origin::Ours),
-            Data::Elsewhere(target) if is_mounted(target) => {
-                let target_name = target.display().to_string();
-                (
-                    self.path.join(target),
-                    Origin::Foreign(Foreign::Mounted {
-                        target: target_name,
-                    }),
-                )
+            // Links to nothing, of a first write that is going on or was killed.
+            Data::Absent => (None, Origin::Ours),
+            Data::Ours(generation) => (Some(generation.path(&self.path)), Origin::Ours),
+            Data::Elsewhere(target) => {
+                let foreign = if is_mounted(target) {
+                    Foreign::Mounted {
+                        target: target.display().to_string(),
+                    }
+                } else {
+                    Foreign::Plain
+                };
+                (Some(self.path.join(target)), Origin::Foreign(foreign))
             }
-            Data::Elsewhere(target) => (self.path.join(target), Origin::Foreign(Foreign::Plain)),
-            Data::NotALink(_) => (self.path.join(DATA), Origin::Foreign(Foreign::Plain)),
-            // Links to nothing, left by a first write that was killed.
-            Data::Absent => (self.path.join(DATA), Origin::Ours),
+            Data::NotALink(_) => (Some(self.path.join(DATA)), Origin::Foreign(Foreign::Plain)),
         };
-        let read = |name: &str, entry: &Name| match entry {
-            Name::Absent => Ok(None),
-            Name::Linked => fsops::read(&base.join(name), self.flag),
-            Name::Foreign(_) => fsops::read(&self.path.join(name), self.flag),
+        let read = |name: &str, entry: &Name| match (entry, &base) {
+            (Name::Absent, _) | (Name::Linked, None) => Ok(None),
+            (Name::Linked, Some(base)) => fsops::read(&base.join(name), self.flag),
+            (Name::Foreign(_), _) => fsops::read(&self.path.join(name), self.flag),
         };
         let is_foreign = |entry| matches!(entry, &Name::Foreign(_));
         let origin = if is_foreign(&layout.cert) || is_foreign(&layout.key) {
@@ -359,5 +360,29 @@ impl Drop for Undo<'_> {
             }
             self.generation.remove(self.dir);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_first_write_during_a_read_is_not_read_in_part() {
+        let tmp = tempfile::tempdir().unwrap();
+        for name in [CA, KEY, CERT] {
+            symlink(link_text(name), tmp.path().join(name)).unwrap();
+        }
+        let dir = CertDir::new(tmp.path());
+        let seen_before = Layout::inspect(tmp.path(), dir.flag).unwrap();
+        let pair = Pair {
+            cert: b"certificate".to_vec(),
+            key: b"key".to_vec(),
+            ca: Some(b"authority".to_vec()),
+        };
+        dir.write(&pair, Force::No).unwrap();
+        // The next look at the names finds that they have changed.
+        assert_eq!(dir.read_layout(&seen_before).unwrap(), Contents::Empty);
+        assert_eq!(dir.read().unwrap().into_pair(), Some(pair));
     }
 }
