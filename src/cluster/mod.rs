@@ -9,6 +9,7 @@ mod client;
 mod error;
 mod injectables;
 mod probe;
+mod requests;
 mod server;
 
 pub use call::Call;
