@@ -29,6 +29,17 @@ pub(super) fn about(duration: Duration) -> String {
     format!("{count} {unit}{plural}")
 }
 
+/// As kubectl shows an age: `45s`, `12m`, `3h`, `29d`.
+pub(super) fn short(duration: Duration) -> String {
+    let seconds = duration.whole_seconds().max(0);
+    match seconds {
+        0..120 => format!("{seconds}s"),
+        120..7200 => format!("{}m", seconds / 60),
+        7200..172_800 => format!("{}h", seconds / 3600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,15 +5,23 @@
 //! the one [`Printer`]. stdout carries results alone; everything else is stderr.
 
 mod completion;
+mod decide;
+mod describe;
 mod dry_run;
 mod duration;
 mod exit;
+mod fetch;
+mod input;
 mod kubernetes;
+mod list;
 mod local_dev;
 mod man;
 mod output;
+mod policy;
+mod report;
 mod root;
 mod runtime;
+mod submit;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -60,9 +68,21 @@ fn run(root: Root, printer: &Printer) -> anyhow::Result<ExitStatus> {
     crate::install_crypto_provider();
     match root.command {
         Command::LocalDev(args) => local_dev::run(args, &root.kubernetes, printer),
+        Command::Submit(args) => submit::run(&args, &root.kubernetes, printer),
+        Command::List(args) => list::run(&args, &root.kubernetes, printer),
+        Command::Describe(args) => describe::run(&args, &root.kubernetes, printer),
+        Command::Approve(args) => decide::approve(&args, &root.kubernetes, printer),
+        Command::Deny(args) => decide::deny(&args, &root.kubernetes, printer),
+        Command::Fetch(args) => fetch::run(&args, &root.kubernetes, printer),
         Command::Completion(args) => completion::run(&args, printer),
         Command::Man => man::run(printer),
     }
+}
+
+/// An instant for people and scripts: RFC 3339 in UTC.
+fn instant(at: time::OffsetDateTime) -> String {
+    at.format(&time::format_description::well_known::Rfc3339)
+        .unwrap_or_else(|_| at.to_string())
 }
 
 /// The whole command line, each long option with its environment variable.

@@ -157,6 +157,31 @@ impl Printer {
             .collect()
     }
 
+    /// `KIND/NAME WHAT`, as kubectl says what it did.
+    ///
+    /// # Errors
+    /// When stdout cannot be written to.
+    pub fn named(&self, kind: &str, name: &str, what: &str) -> anyhow::Result<()> {
+        let data = serde_json::json!({ "kind": kind, "name": name, "result": what.trim() });
+        self.result(&data, || match self.format {
+            Format::Name => format!("{kind}/{name}\n"),
+            _ => format!("{kind}/{name} {what}\n"),
+        })
+    }
+
+    /// Lines cut to the width of the terminal, if stdout is one.
+    #[must_use]
+    pub fn fitted(&self, table: &str) -> String {
+        let Some((terminal_size::Width(width), _)) = terminal_size::terminal_size_of(io::stdout())
+        else {
+            return table.to_owned();
+        };
+        table
+            .lines()
+            .map(|line| format!("{}\n", console::truncate_str(line, usize::from(width), "…")))
+            .collect()
+    }
+
     /// `text` in an ANSI style, if stdout is coloured.
     #[must_use]
     pub fn styled(&self, style: &str, text: &str) -> String {

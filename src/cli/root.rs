@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 
 use super::kubernetes::KubernetesArgs;
 use super::output::OutputArgs;
-use super::{completion, local_dev};
+use super::{completion, decide, describe, fetch, list, local_dev, submit};
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done or nothing to do; 1 error; 2 wrong usage; 3 a negative finding;
@@ -27,6 +27,12 @@ pub(super) struct Root {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     LocalDev(Box<local_dev::LocalDev>),
+    Submit(submit::Submit),
+    List(list::List),
+    Describe(describe::Describe),
+    Approve(decide::Approve),
+    Deny(decide::Deny),
+    Fetch(fetch::Fetch),
     Completion(completion::Completion),
     /// Write the manual page to stdout
     Man,
