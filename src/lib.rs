@@ -1,3 +1,4 @@
 //! certtool: the whole life of a Kubernetes webhook's serving certificate.
 
 pub mod injectable;
+pub mod manifest;

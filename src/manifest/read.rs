@@ -1,0 +1,283 @@
+//! Reading documents: the injectable objects in a stream, each with its place.
+
+use memchr::memmem;
+use serde_json::Value;
+
+use super::error::{DocumentError, Fault, Reason};
+use super::json;
+use super::skeleton::Skeleton;
+use super::split::{Document, documents, is_utf16};
+use super::tree::{Content, Keep, NodeId, Style, Tree};
+use super::yaml::{self, Parsed};
+use crate::injectable::{ClientConfigs, Kind, ObjectId, examine};
+
+/// Lists within lists are read this deep.
+const LIST_DEPTH: usize = 8;
+
+/// The injectable objects of a stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Objects {
+    /// Found, in order; the items of a `List` one by one.
+    pub objects: Vec<Located>,
+    /// Documents that could not be read.
+    pub errors: Vec<DocumentError>,
+}
+
+/// An injectable object and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Located {
+    /// Which object.
+    pub id: ObjectId,
+    /// Its client configs, or why it has none.
+    pub configs: ClientConfigs,
+    /// The number of its document.
+    pub document: usize,
+    /// The line at which it begins.
+    pub line: usize,
+    /// The line of each client config, in their order.
+    pub lines: Vec<usize>,
+}
+
+/// Finds the injectable objects of a stream; `List`s are opened.
+#[must_use]
+pub fn objects(source_name: &str, input: &[u8]) -> Objects {
+    let mut found = Objects::default();
+    for document in documents(source_name, input).filter(|d| may_hold_injectable(d.bytes)) {
+        if let Err(error) = read_document(&document, &mut found) {
+            found.errors.push(error);
+        }
+    }
+    found
+}
+
+fn read_document(document: &Document<'_>, found: &mut Objects) -> Result<(), DocumentError> {
+    let text = document.text()?;
+    let skeleton = Skeleton::of_document(document, text);
+    let Some(tree) = load(document, text, skeleton.as_ref())? else {
+        return Ok(());
+    };
+    let root = tree.to_value(tree.root).map_err(|f| document.error(f))?;
+    for (pointer, node) in injectables(&tree) {
+        let line = document.line_at(tree.node(node).span.start);
+        let object = root.pointer(&pointer).unwrap_or(&Value::Null);
+        match identify(object, line, document) {
+            Ok(Some(id)) => {
+                let located = locate(document, &tree, node, object, id, line);
+                match located {
+                    Ok(located) => found.objects.push(located),
+                    Err(error) => found.errors.push(error),
+                }
+            }
+            Ok(None) => {}
+            Err(error) => found.errors.push(error),
+        }
+    }
+    Ok(())
+}
+
+fn locate(
+    document: &Document<'_>,
+    tree: &Tree<'_>,
+    node: NodeId,
+    object: &Value,
+    id: ObjectId,
+    line: usize,
+) -> Result<Located, DocumentError> {
+    let configs = examine(object).map_err(|error| error_at(document, line, &id, error.into()))?;
+    let lines = match &configs {
+        ClientConfigs::Some(configs) => configs
+            .iter()
+            .map(|config| {
+                tree.lookup(node, &config.pointer)
+                    .map_or(line, |node| document.line_at(tree.node(node).span.start))
+            })
+            .collect(),
+        ClientConfigs::Nothing(_) => Vec::new(),
+    };
+    Ok(Located {
+        id,
+        configs,
+        document: document.number,
+        line,
+        lines,
+    })
+}
+
+/// The whole document as a JSON value, aliases and merge keys expanded.
+///
+/// # Errors
+/// It is malformed, has a key twice, or expands without bound.
+pub fn to_value(document: &Document<'_>) -> Result<Value, DocumentError> {
+    let text = document.text()?;
+    let parsed = parse(text, document.json, Keep::All);
+    let value = parsed.and_then(|tree| match tree {
+        Some(tree) => tree.to_value(tree.root),
+        None => Ok(Value::Null),
+    });
+    value.map_err(|fault| document.error(diagnose(text, fault)))
+}
+
+/// Whether the document can hold an injectable object: a look at its bytes alone.
+pub(super) fn may_hold_injectable(bytes: &[u8]) -> bool {
+    let has = |needle: &[u8]| memmem::find(bytes, needle).is_some();
+    has(b"WebhookConfiguration")
+        || (has(b"CustomResourceDefinition") && has(b"conversion") && has(b"Webhook"))
+        || has(b"APIService")
+        // UTF-16, of which nothing can be found this way.
+        || is_utf16(bytes)
+}
+
+/// Parses what matters of a document; positions are those of its text. `None` when it is empty.
+pub(super) fn load<'a>(
+    document: &Document<'_>,
+    text: &'a str,
+    skeleton: Option<&'a Skeleton>,
+) -> Result<Option<Tree<'a>>, DocumentError> {
+    load_text(text, document.json, skeleton).map_err(|fault| document.error(diagnose(text, fault)))
+}
+
+/// Like [`load`], for text that is no document of a stream.
+pub(super) fn load_text<'a>(
+    text: &'a str,
+    json: bool,
+    skeleton: Option<&'a Skeleton>,
+) -> Result<Option<Tree<'a>>, Fault> {
+    let Some(skeleton) = skeleton else {
+        return parse(text, json, Keep::Relevant);
+    };
+    // What the skeleton leaves out may be what is wrong, or what explains it.
+    let Ok(Some(mut tree)) = parse(&skeleton.text, false, Keep::Relevant) else {
+        return parse(text, json, Keep::Relevant);
+    };
+    for node in tree.nodes_mut() {
+        let short = node.span.len();
+        node.span = skeleton.to_document(node.span.start)..skeleton.to_document(node.span.end);
+        if let Content::Scalar {
+            text: value, style, ..
+        } = &mut node.content
+            && node.span.len() != short
+        {
+            // Only the middle of a one-line base64 text is ever left out of a scalar.
+            let whole = text.get(node.span.clone()).unwrap_or_default();
+            *value = match style {
+                Style::SingleQuoted | Style::DoubleQuoted => whole
+                    .get(1..whole.len().saturating_sub(1))
+                    .unwrap_or_default(),
+                Style::Plain | Style::Literal | Style::Folded => whole,
+            }
+            .into();
+        }
+    }
+    Ok(Some(tree))
+}
+
+fn parse(text: &str, json: bool, keep: Keep) -> Result<Option<Tree<'_>>, Fault> {
+    if json {
+        return json::parse(text, keep).map(Some);
+    }
+    match yaml::parse(text, keep)? {
+        Parsed::Tree(tree) => Ok(Some(tree)),
+        Parsed::Empty => Ok(None),
+        Parsed::Aliases => match yaml::parse(text, Keep::All)? {
+            Parsed::Tree(tree) => Ok(Some(tree)),
+            Parsed::Empty | Parsed::Aliases => Ok(None),
+        },
+    }
+}
+
+/// The nodes that may be injectable objects, and their JSON pointers: the document itself, or the
+/// items of a list.
+pub(super) fn injectables(tree: &Tree<'_>) -> Vec<(String, NodeId)> {
+    let mut found = Vec::new();
+    collect(tree, tree.root, String::new(), LIST_DEPTH, &mut found);
+    found
+}
+
+fn collect(
+    tree: &Tree<'_>,
+    node: NodeId,
+    pointer: String,
+    depth: usize,
+    found: &mut Vec<(String, NodeId)>,
+) {
+    let kind = tree.lookup(node, "/kind").and_then(|kind| tree.text(kind));
+    if kind.is_some_and(|kind| kind.ends_with("List"))
+        && let Some(items) = tree.lookup(node, "/items")
+        && let Content::Sequence(items) = &tree.node(items).content
+    {
+        if depth > 0 {
+            for (index, item) in items.iter().enumerate() {
+                let pointer = format!("{pointer}/items/{index}");
+                collect(tree, tree.resolve(*item), pointer, depth - 1, found);
+            }
+        }
+        return;
+    }
+    found.push((pointer, node));
+}
+
+/// Which injectable object this is; `None` for any other.
+pub(super) fn identify(
+    object: &Value,
+    line: usize,
+    document: &Document<'_>,
+) -> Result<Option<ObjectId>, DocumentError> {
+    if let Some(id) = ObjectId::of(object) {
+        return Ok(Some(id));
+    }
+    let text = |key| object.get(key).and_then(Value::as_str).unwrap_or_default();
+    match Kind::of_any_version(text("apiVersion"), text("kind")) {
+        None => Ok(None),
+        Some(kind) => Err(DocumentError {
+            source_name: document.source_name.to_owned(),
+            document: document.number,
+            line,
+            object: None,
+            reason: Box::new(Reason::OldVersion {
+                api_version: format!("{} {kind}", text("apiVersion")),
+                wanted: kind.api_version(),
+            }),
+        }),
+    }
+}
+
+pub(super) fn error_at(
+    document: &Document<'_>,
+    line: usize,
+    object: &ObjectId,
+    reason: Reason,
+) -> DocumentError {
+    DocumentError {
+        source_name: document.source_name.to_owned(),
+        document: document.number,
+        line,
+        object: Some(object.clone()),
+        reason: Box::new(reason),
+    }
+}
+
+/// Says what a person did, where the parser says what it expected.
+fn diagnose(text: &str, fault: Fault) -> Fault {
+    if !matches!(fault.reason, Reason::Syntax { .. }) {
+        return fault;
+    }
+    if let Some(at) = memmem::find(text.as_bytes(), b"{{") {
+        return Fault::new(at, Reason::Template);
+    }
+    // The parser may stop at the end of the line before the tab.
+    let before = text.get(..fault.offset).unwrap_or(text);
+    let mut start = before.rfind('\n').map_or(0, |at| at + 1);
+    for line in text
+        .get(start..)
+        .unwrap_or_default()
+        .split_inclusive('\n')
+        .take(2)
+    {
+        let indentation = line.len() - line.trim_start_matches([' ', '\t']).len();
+        if line[..indentation].contains('\t') && !line.trim().is_empty() {
+            return Fault::new(start, Reason::Tab);
+        }
+        start += line.len();
+    }
+    fault
+}
