@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::error::{DocumentError, Fault, Reason};
 use super::json;
 use super::skeleton::Skeleton;
-use super::split::{Document, documents};
+use super::split::{Document, documents, is_utf16};
 use super::tree::{Content, Keep, NodeId, Style, Tree};
 use super::yaml::{self, Parsed};
 use crate::injectable::{ClientConfigs, Kind, ObjectId, examine};
@@ -124,8 +124,7 @@ pub(super) fn may_hold_injectable(bytes: &[u8]) -> bool {
         || (has(b"CustomResourceDefinition") && has(b"conversion") && has(b"Webhook"))
         || has(b"APIService")
         // UTF-16, of which nothing can be found this way.
-        || bytes.starts_with(&[0xFF, 0xFE])
-        || bytes.starts_with(&[0xFE, 0xFF])
+        || is_utf16(bytes)
 }
 
 /// Parses what matters of a document; positions are those of its text. `None` when it is empty.
@@ -234,10 +233,10 @@ pub(super) fn identify(
             document: document.number,
             line,
             object: None,
-            reason: Reason::OldVersion {
+            reason: Box::new(Reason::OldVersion {
                 api_version: format!("{} {kind}", text("apiVersion")),
                 wanted: kind.api_version(),
-            },
+            }),
         }),
     }
 }
@@ -253,7 +252,7 @@ pub(super) fn error_at(
         document: document.number,
         line,
         object: Some(object.clone()),
-        reason,
+        reason: Box::new(reason),
     }
 }
 
@@ -262,21 +261,23 @@ fn diagnose(text: &str, fault: Fault) -> Fault {
     if !matches!(fault.reason, Reason::Syntax { .. }) {
         return fault;
     }
-    if let Some(control) = text.find(|c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
-        return Fault::new(control, Reason::NotText);
-    }
     if let Some(at) = memmem::find(text.as_bytes(), b"{{") {
         return Fault::new(at, Reason::Template);
     }
+    // The parser may stop at the end of the line before the tab.
     let before = text.get(..fault.offset).unwrap_or(text);
-    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-    let line = text.get(line_start..).unwrap_or_default();
-    let indentation = line.len() - line.trim_start_matches([' ', '\t']).len();
-    if line
-        .get(..indentation)
-        .is_some_and(|spaces| spaces.contains('\t'))
+    let mut start = before.rfind('\n').map_or(0, |at| at + 1);
+    for line in text
+        .get(start..)
+        .unwrap_or_default()
+        .split_inclusive('\n')
+        .take(2)
     {
-        return Fault::new(line_start, Reason::Tab);
+        let indentation = line.len() - line.trim_start_matches([' ', '\t']).len();
+        if line[..indentation].contains('\t') && !line.trim().is_empty() {
+            return Fault::new(start, Reason::Tab);
+        }
+        start += line.len();
     }
     fault
 }

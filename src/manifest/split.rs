@@ -36,12 +36,21 @@ impl<'a> Document<'a> {
     /// Its text.
     ///
     /// # Errors
-    /// It is not UTF-8.
+    /// It is not UTF-8, or has control characters.
     pub fn text(&self) -> Result<&'a str, DocumentError> {
+        let is_control = |byte: &u8| *byte < b' ' && !matches!(byte, b'\t' | b'\n' | b'\r');
+        // Without an early exit this is as fast as memory; the place is looked for when needed.
+        if self
+            .bytes
+            .iter()
+            .fold(false, |any, byte| any | is_control(byte))
+            && let Some(at) = self.bytes.iter().position(is_control)
+            && !is_utf16(self.bytes)
+        {
+            return Err(self.error(Fault::new(at, Reason::NotText)));
+        }
         str::from_utf8(self.bytes).map_err(|error| {
-            let utf16 =
-                self.bytes.starts_with(&[0xFE, 0xFF]) || self.bytes.starts_with(&[0xFF, 0xFE]);
-            let reason = if utf16 {
+            let reason = if is_utf16(self.bytes) {
                 Reason::Utf16
             } else {
                 Reason::NotText
@@ -63,7 +72,7 @@ impl<'a> Document<'a> {
             document: self.number,
             line: self.line_at(fault.offset),
             object: None,
-            reason: fault.reason,
+            reason: Box::new(fault.reason),
         }
     }
 }
@@ -71,7 +80,6 @@ impl<'a> Document<'a> {
 /// Splits a stream into its documents.
 #[must_use]
 pub fn documents<'a>(source_name: &'a str, input: &'a [u8]) -> Documents<'a> {
-    let utf16 = input.starts_with(&[0xFE, 0xFF]) || input.starts_with(&[0xFF, 0xFE]);
     Documents {
         source_name,
         input,
@@ -79,7 +87,7 @@ pub fn documents<'a>(source_name: &'a str, input: &'a [u8]) -> Documents<'a> {
         line: 1,
         number: 0,
         json: None,
-        whole: utf16,
+        whole: is_utf16(input),
     }
 }
 
@@ -246,6 +254,10 @@ impl<'a> Documents<'a> {
     }
 }
 
+pub(super) fn is_utf16(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[0xFE, 0xFF]) || bytes.starts_with(&[0xFF, 0xFE])
+}
+
 fn is_marker(line: &[u8], marker: &[u8]) -> bool {
     line.starts_with(marker) && line.get(3).is_none_or(u8::is_ascii_whitespace)
 }
@@ -367,7 +379,7 @@ mod tests {
         );
         assert!(documents[2].text().is_ok());
         let utf16 = super::documents("f", b"\xff\xfea\0:\0").next().unwrap();
-        assert_eq!(utf16.text().unwrap_err().reason, Reason::Utf16);
+        assert_eq!(*utf16.text().unwrap_err().reason, Reason::Utf16);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::scalar;
 const EXPANSION_LIMIT: usize = 1 << 20;
 
 /// As deep as YAML's block and flow collections may be nested together.
-const DEPTH_LIMIT: usize = 600;
+const DEPTH_LIMIT: usize = 280;
 
 /// The position of a node in its tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -7,6 +7,9 @@ use granit_parser::{Event, Parser, ScalarStyle, Span, StrInput, StructureStyle};
 use super::error::{Fault, Reason};
 use super::tree::{Content, Keep, NodeId, Style, Tag, Tree};
 
+/// Nested collections of each style; a CRD has some dozens.
+const NESTING_LIMIT: usize = 128;
+
 /// What came of parsing.
 pub(super) enum Parsed<'a> {
     Tree(Tree<'a>),
@@ -18,7 +21,11 @@ pub(super) enum Parsed<'a> {
 
 /// Parses one document.
 pub(super) fn parse(text: &str, keep: Keep) -> Result<Parsed<'_>, Fault> {
-    let options = granit_parser::options! { emit_comments: false };
+    let options = granit_parser::options! {
+        emit_comments: false,
+        block_nesting_limit: NESTING_LIMIT,
+        flow_nesting_limit: NESTING_LIMIT,
+    };
     let mut builder = Builder {
         parser: Parser::new_from_str_with_options(text, options),
         tree: Tree::new(),
@@ -88,6 +95,10 @@ impl<'a> Builder<'a> {
             Event::Alias(anchor) => {
                 self.aliases = true;
                 let content = match self.anchors.get(&anchor) {
+                    // Still under construction: it would contain itself.
+                    Some(&target) if matches!(self.tree.node(target).content, Content::Elided) => {
+                        return Err(Fault::new(start, Reason::TooMuch));
+                    }
                     Some(&target) => {
                         self.tree.node_mut(target).aliases += 1;
                         Content::Alias(target)
