@@ -108,15 +108,3 @@ fn the_architecture_document_names_every_module() {
         }
     }
 }
-
-#[test]
-fn there_is_one_crypto_provider() {
-    let lock = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock");
-    let lock = fs::read_to_string(lock).unwrap();
-    for banned in ["ring", "openssl-sys", "native-tls"] {
-        assert!(
-            !lock.contains(&format!("name = \"{banned}\"\n")),
-            "{banned} is among the dependencies"
-        );
-    }
-}

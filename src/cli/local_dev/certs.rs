@@ -98,7 +98,7 @@ pub(super) fn find_services(args: &CertArgs, printer: &Printer) -> anyhow::Resul
     for source in sources::read(&args.filenames)? {
         let named = manifest::services(&source.name, &source.content);
         for error in named.errors.iter().chain(&unread(&source, &named)) {
-            match error.reason {
+            match *error.reason {
                 manifest::Reason::Template => found.warnings.push(error.to_string()),
                 _ => anyhow::bail!("{error}"),
             }
