@@ -21,6 +21,7 @@
 //! * a certificate says what was granted and nothing that a request asked for besides;
 //! * nothing is written unless something differs, and only fields that are ours.
 
+pub mod cfssl;
 pub mod cli;
 pub mod cluster;
 pub mod injectable;

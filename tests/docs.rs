@@ -46,7 +46,9 @@ fn examples(page: &str) -> Vec<String> {
 #[test]
 fn the_examples_of_every_page_work() {
     let _watchdog = support::watchdog(Duration::from_secs(300));
-    let kubeconfig = support::control_plane().kubeconfig().to_owned();
+    // A control plane of its own: the examples use fixed names.
+    let control_plane = support::ControlPlane::dedicated();
+    let kubeconfig = control_plane.kubeconfig().to_owned();
     let mut ran = 0;
     for page in pages() {
         let blocks = examples(&fs::read_to_string(&page).unwrap());

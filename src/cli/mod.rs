@@ -4,6 +4,8 @@
 //! A command resolves its options, calls the core and the shell, and renders through
 //! the one [`Printer`]. stdout carries results alone; everything else is stderr.
 
+mod authority;
+mod ca;
 mod completion;
 mod decide;
 mod describe;
@@ -11,16 +13,20 @@ mod dry_run;
 mod duration;
 mod exit;
 mod fetch;
+mod genkey;
 mod input;
+mod issue;
 mod kubernetes;
 mod list;
 mod local_dev;
 mod man;
 mod output;
 mod policy;
+mod progress;
 mod report;
 mod root;
 mod runtime;
+mod sign;
 mod submit;
 
 use std::ffi::OsString;
@@ -68,12 +74,16 @@ fn run(root: Root, printer: &Printer) -> anyhow::Result<ExitStatus> {
     crate::install_crypto_provider();
     match root.command {
         Command::LocalDev(args) => local_dev::run(args, &root.kubernetes, printer),
+        Command::Genkey(args) => genkey::run(&args, printer),
         Command::Submit(args) => submit::run(&args, &root.kubernetes, printer),
         Command::List(args) => list::run(&args, &root.kubernetes, printer),
         Command::Describe(args) => describe::run(&args, &root.kubernetes, printer),
         Command::Approve(args) => decide::approve(&args, &root.kubernetes, printer),
         Command::Deny(args) => decide::deny(&args, &root.kubernetes, printer),
+        Command::Sign(args) => sign::run(&args, &root.kubernetes, printer),
         Command::Fetch(args) => fetch::run(&args, &root.kubernetes, printer),
+        Command::Issue(args) => issue::run(&args, &root.kubernetes, printer),
+        Command::Ca(args) => ca::run(&args, &root.kubernetes, printer),
         Command::Completion(args) => completion::run(&args, printer),
         Command::Man => man::run(printer),
     }

@@ -106,6 +106,12 @@ impl Printer {
         self.format
     }
 
+    /// Whether only results and errors are wanted.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
     /// Writes a result: `data` as JSON or YAML, or what `text` makes for people.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ mod error;
 mod injectables;
 mod probe;
 mod requests;
+mod secrets;
 mod server;
 
 pub use call::Call;
@@ -17,6 +18,7 @@ pub use client::{Access, Cluster};
 pub use error::{Error, Result};
 pub use injectables::{Applied, Mode, Selection};
 pub use probe::{ProbeTarget, Proof, Verdict, prove};
+pub use secrets::{NotASecretName, SecretData, SecretName};
 pub use server::api_server_names;
 
 /// The field manager of certtool's writes, as `managedFields` shows it.

@@ -231,12 +231,6 @@ impl Authority {
         key: PrivateKey,
         serial: Serial,
     ) -> Result<Self, AuthorityError> {
-        let failed = |error: String| AuthorityError::Creation(error);
-        if spec.subject.is_empty() {
-            return Err(failed(
-                "a CA needs a subject (RFC 5280, section 4.1.2.4)".to_owned(),
-            ));
-        }
         let grant = Grant {
             subject: spec.subject.clone(),
             names: Vec::new(),
@@ -249,12 +243,31 @@ impl Authority {
             crl_urls: Vec::new(),
             extensions: Vec::new(),
         };
+        Self::self_signed_as(&grant, key, serial)
+    }
+
+    /// A new self-signed authority whose certificate says all that `grant` says.
+    ///
+    /// # Errors
+    /// [`AuthorityError::Creation`]; [`AuthorityError::NotCa`] or
+    /// [`AuthorityError::MayNotSign`] when the grant makes no CA.
+    pub fn self_signed_as(
+        grant: &Grant,
+        key: PrivateKey,
+        serial: Serial,
+    ) -> Result<Self, AuthorityError> {
+        let failed = |error: String| AuthorityError::Creation(error);
+        if grant.subject.is_empty() {
+            return Err(failed(
+                "a CA needs a subject (RFC 5280, section 4.1.2.4)".to_owned(),
+            ));
+        }
         let issuer = IssuerSide {
-            name: spec.subject.as_der(),
+            name: grant.subject.as_der(),
             key_identifier: None,
             key: &key,
         };
-        let der = assemble::certificate(&grant, key.public_key(), serial, &issuer)
+        let der = assemble::certificate(grant, key.public_key(), serial, &issuer)
             .map_err(|error| failed(error.to_string()))?;
         let certificate = Certificate::from_der(&der).map_err(|error| failed(error.to_string()))?;
         Self::new(vec![certificate], key)

@@ -41,6 +41,26 @@ impl Subtrees {
         }
     }
 
+    /// The constraints in words; `None` when there are none.
+    #[must_use]
+    pub fn describe(&self) -> Option<String> {
+        let mut parts = Vec::new();
+        let mut add = |what: &str, trees: &[String]| {
+            if !trees.is_empty() {
+                parts.push(format!("{what} {}", trees.join(", ")));
+            }
+        };
+        add("for DNS names below", &self.permitted_dns);
+        add("not for DNS names below", &self.excluded_dns);
+        let ranges = |trees: &[Vec<u8>]| trees.iter().map(|tree| range(tree)).collect::<Vec<_>>();
+        add("for addresses in", &ranges(&self.permitted_ip));
+        add("not for addresses in", &ranges(&self.excluded_ip));
+        if self.email || self.uri || self.directory {
+            parts.push("with constraints on e-mail addresses, URIs or subjects".to_owned());
+        }
+        (!parts.is_empty()).then(|| parts.join("; "))
+    }
+
     /// Why the constraints forbid `name`, if they do.
     #[must_use]
     pub fn forbids(&self, name: &San) -> Option<String> {
@@ -90,6 +110,18 @@ fn not_judged(name: &San) -> String {
         "it constrains names of the kind {}, which certtool does not judge",
         name.kind()
     )
+}
+
+/// An address and mask as `ADDRESS/PREFIX`.
+fn range(tree: &[u8]) -> String {
+    let (address, mask) = tree.split_at(tree.len() / 2);
+    let prefix: u32 = mask.iter().map(|octet| octet.count_ones()).sum();
+    let address = match (<[u8; 4]>::try_from(address), <[u8; 16]>::try_from(address)) {
+        (Ok(v4), _) => IpAddr::from(v4),
+        (_, Ok(v6)) => IpAddr::from(v6),
+        _ => return "(malformed range)".to_owned(),
+    };
+    format!("{address}/{prefix}")
 }
 
 fn dns_trees(trees: &[GeneralSubtree<'_>]) -> Vec<String> {

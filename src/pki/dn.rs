@@ -107,6 +107,8 @@ pub struct AttributeValue {
     pub attribute: Attribute,
     /// Its text, `None` when the value is no string or does not decode as its type.
     pub text: Option<String>,
+    /// The ASN.1 type of its value, by its identifier octet.
+    pub identifier: u8,
 }
 
 /// Why bytes are not a distinguished name.
@@ -259,6 +261,7 @@ fn parse(bytes: &[u8]) -> Result<Vec<Vec<AttributeValue>>, NameError> {
                     Ok(AttributeValue {
                         attribute: Attribute::from_oid(&oid),
                         text: decode(value),
+                        identifier: value.identifier,
                     })
                 })
                 .collect()
