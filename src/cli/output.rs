@@ -23,7 +23,7 @@ pub(super) struct OutputArgs {
     /// No progress, hints or warnings
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(super) quiet: bool,
-    /// More about what is being done; twice for requests
+    /// More about what is being done
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(super) verbose: u8,
     /// Format of messages on stderr
