@@ -10,13 +10,15 @@ mod error;
 mod injectables;
 mod probe;
 mod server;
+mod verdict;
 
 pub use call::Call;
 pub use client::{Access, Cluster};
 pub use error::{Error, Result};
 pub use injectables::{Applied, Mode, Selection};
-pub use probe::{ProbeTarget, Proof, Verdict, prove};
-pub use server::api_server_names;
+pub use probe::{ProbeTarget, Until, prove};
+pub use server::{api_server_names, listens};
+pub use verdict::{Proof, Verdict};
 
 /// The field manager of certtool's writes, as `managedFields` shows it.
 pub const FIELD_MANAGER: &str = "certtool";
