@@ -80,6 +80,7 @@ pub struct Printer {
     json_messages: bool,
     color: bool,
     color_messages: bool,
+    prefix: &'static str,
 }
 
 impl Printer {
@@ -97,6 +98,16 @@ impl Printer {
             json_messages: args.log_format == LogFormat::Json,
             color: color(io::stdout().is_terminal()),
             color_messages: color(io::stderr().is_terminal()),
+            prefix: "",
+        }
+    }
+
+    /// One whose messages begin with `prefix`, on a stderr that is shared with others.
+    #[must_use]
+    pub fn prefixed(&self, prefix: &'static str) -> Self {
+        Self {
+            prefix,
+            ..self.clone()
         }
     }
 
@@ -247,8 +258,15 @@ impl Printer {
         } else {
             message.to_owned()
         };
+        let mut text = String::new();
+        for line in line.lines() {
+            let prefix = if self.json_messages { "" } else { self.prefix };
+            text.push_str(prefix);
+            text.push_str(line);
+            text.push('\n');
+        }
         // There is nowhere to report that stderr is closed.
-        let _ = writeln!(io::stderr().lock(), "{line}");
+        let _ = io::stderr().lock().write_all(text.as_bytes());
     }
 }
 
@@ -287,6 +305,7 @@ mod tests {
             json_messages: false,
             color: false,
             color_messages: false,
+            prefix: "",
         };
         let row = |cells: [&str; 2]| cells.map(str::to_owned).to_vec();
         let table = printer.table(&[

@@ -1,10 +1,12 @@
 //! A connection to the API server, configured as kubectl's.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kube::config::{Config, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use serde::de::DeserializeOwned;
+use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 
 use super::call::Call;
 use super::error::{Error, Result};
@@ -26,6 +28,8 @@ pub struct Access {
 #[derive(Clone)]
 pub struct Cluster {
     client: kube::Client,
+    /// Held, shared, by what has to be finished before the process ends.
+    busy: Arc<RwLock<()>>,
     /// The API server's URL.
     pub server: http::Uri,
     /// The namespace of `--namespace` or the context.
@@ -67,10 +71,22 @@ impl Cluster {
             .map_err(|error| Error::Kubeconfig(super::error::causes(&error)))?;
         Ok(Self {
             client,
+            busy: Arc::default(),
             server,
             namespace,
             tls_server_name,
         })
+    }
+
+    /// Keeps [`Cluster::settled`] waiting.
+    pub(super) fn busy(&self) -> Option<OwnedRwLockReadGuard<()>> {
+        self.busy.clone().try_read_owned().ok()
+    }
+
+    /// Waits until everything that was begun here is cleaned up, such as a probe that was
+    /// interrupted.
+    pub async fn settled(&self) {
+        drop(self.busy.write().await);
     }
 
     /// Sends one request.

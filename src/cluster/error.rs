@@ -51,6 +51,12 @@ pub enum Error {
         /// What was asked.
         call: Box<Call>,
     },
+    /// 404, because of the namespace.
+    #[error("there is no namespace {name:?}: choose another with --namespace")]
+    NoNamespace {
+        /// Its name.
+        name: String,
+    },
     /// 409, or a guarded patch that no longer fits.
     #[error("cannot {call}: somebody else changed it at the same time ({message}); run again")]
     Conflict {
@@ -93,9 +99,10 @@ impl Error {
                 let message = status.message.clone();
                 match status.code {
                     401 => Self::Unauthorized { message },
-                    403 if status.reason == "Forbidden" && is_rbac(&message) => {
-                        Self::Forbidden { call, message }
-                    }
+                    403 if is_rbac(&message) => Self::Forbidden { call, message },
+                    404 if is_missing_namespace(status) => Self::NoNamespace {
+                        name: call.namespace.clone().unwrap_or_default(),
+                    },
                     404 => Self::NotFound { call },
                     409 if status.reason == "Conflict" => Self::Conflict { call, message },
                     code => Self::Api {
@@ -127,9 +134,17 @@ impl Error {
     }
 }
 
-/// An admission webhook's denial is 403 too.
+/// An admission plugin's denial is 403 too, and a refusal to impersonate is not about the
+/// request (k8s.io/apiserver pkg/endpoints/handlers/responsewriters/errors.go).
 fn is_rbac(message: &str) -> bool {
-    message.contains(" cannot ") || message.contains("not permitted")
+    message.contains(" is forbidden: User \"") && !message.contains(" cannot impersonate ")
+}
+
+fn is_missing_namespace(status: &kube::core::Status) -> bool {
+    status
+        .details
+        .as_ref()
+        .is_some_and(|details| details.kind == "namespaces")
 }
 
 /// The last cause, which says most, with the hint that belongs to it.

@@ -1,10 +1,13 @@
 //! Reading injectable objects, and applying plans to them.
 
+use std::time::Duration;
+
 use futures::StreamExt;
 use kube::api::{GetParams, ListParams, Patch, PatchParams};
 use kube::core::Request;
 use serde::Deserialize;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::FIELD_MANAGER;
 use super::call::Call;
@@ -16,8 +19,8 @@ use crate::injectable::{Kind, ObjectId, Plan};
 const PAGE: u32 = 50;
 /// How many objects are worked on at a time.
 const PARALLEL: usize = 8;
-/// How often a patch is planned anew after somebody else changed the object.
-const ATTEMPTS: usize = 8;
+/// How long a patch is planned anew after somebody else changed the object.
+const PERSISTENCE: Duration = Duration::from_secs(20);
 
 /// Which objects of a kind.
 #[derive(Debug, Clone, Default)]
@@ -46,10 +49,16 @@ pub struct Applied {
     pub before: Value,
 }
 
+impl Applied {
+    fn id(&self) -> ObjectId {
+        self.plan.object.clone()
+    }
+}
+
 #[derive(Deserialize)]
 struct List {
-    #[serde(default)]
-    items: Vec<Value>,
+    /// `null` in an empty list of metadata.
+    items: Option<Vec<Value>>,
     #[serde(default)]
     metadata: ListMeta,
 }
@@ -127,6 +136,7 @@ impl Cluster {
             kept.extend(
                 page.items
                     .into_iter()
+                    .flatten()
                     .map(|item| with_type(item, kind))
                     .filter_map(&keep),
             );
@@ -137,58 +147,112 @@ impl Cluster {
         }
     }
 
-    /// Plans for each object from its current state, and carries the plan out; plans anew
-    /// when somebody else changed the object in between. `prepared` sees every plan before
-    /// it is carried out. An object that is gone yields `None`.
+    /// Objects by their identity, those that exist, in this order.
     ///
     /// # Errors
-    /// One per object that could not be read, planned for or patched.
-    pub async fn apply_plans<P>(
+    /// One per object that could not be read.
+    pub async fn get_injectables(
         &self,
-        objects: &[ObjectId],
-        mode: Mode,
-        plan: P,
-    ) -> Vec<(ObjectId, Result<Option<Applied>>)>
-    where
-        P: Fn(&Value) -> Result<Plan>,
-    {
-        let plan = &plan;
-        futures::stream::iter(objects.iter().cloned())
+        ids: impl IntoIterator<Item = ObjectId>,
+    ) -> Vec<(ObjectId, Result<Option<Value>>)> {
+        futures::stream::iter(ids)
             .map(|id| async move {
-                let applied = self.apply_plan(&id, mode, plan).await;
-                (id, applied)
+                let object = self.get_injectable(&id).await;
+                (id, object)
             })
             .buffered(PARALLEL)
             .collect()
             .await
     }
 
-    async fn apply_plan<P>(&self, id: &ObjectId, mode: Mode, plan: &P) -> Result<Option<Applied>>
+    /// Plans for each object as it was read, and carries the plans out; plans anew for one
+    /// that somebody else changed since. `note` sees every plan that changes something
+    /// before it is carried out: all at once, then those made anew. An object that is gone
+    /// yields `None`.
+    ///
+    /// # Errors
+    /// When `note` refuses at first: then nothing was changed. One per object that could not
+    /// be planned for, read again or patched.
+    pub async fn apply_plans<P, N>(
+        &self,
+        objects: Vec<Value>,
+        mode: Mode,
+        plan: P,
+        note: N,
+    ) -> Result<Vec<(ObjectId, Result<Option<Applied>>)>>
     where
-        P: Fn(&Value) -> Result<Plan>,
+        P: Fn(&ObjectId, &Value) -> Result<Plan>,
+        N: Fn(&[Applied]) -> Result<()>,
     {
-        let mut attempt = 1;
+        let mut planned: Vec<(ObjectId, Result<Option<Applied>>)> = Vec::new();
+        let mut due = Vec::new();
+        for before in objects {
+            let Some(id) = ObjectId::of(&before) else {
+                continue;
+            };
+            match plan(&id, &before) {
+                Ok(plan) if plan.patch.is_some() => due.push(Applied { plan, before }),
+                Ok(plan) => planned.push((id, Ok(Some(Applied { plan, before })))),
+                Err(error) => planned.push((id, Err(error))),
+            }
+        }
+        if mode == Mode::Plan {
+            planned.extend(
+                due.into_iter()
+                    .map(|applied| (applied.id(), Ok(Some(applied)))),
+            );
+        } else {
+            note(&due)?;
+            let (plan, note) = (&plan, &note);
+            let applied: Vec<_> = futures::stream::iter(due)
+                .map(|applied| async move {
+                    (applied.id(), self.apply(applied, mode, plan, note).await)
+                })
+                .buffered(PARALLEL)
+                .collect()
+                .await;
+            planned.extend(applied);
+        }
+        planned.sort_by(|(one, _), (other, _)| one.cmp(other));
+        Ok(planned)
+    }
+
+    async fn apply<P, N>(
+        &self,
+        mut applied: Applied,
+        mode: Mode,
+        plan: &P,
+        note: &N,
+    ) -> Result<Option<Applied>>
+    where
+        P: Fn(&ObjectId, &Value) -> Result<Plan>,
+        N: Fn(&[Applied]) -> Result<()>,
+    {
+        let id = applied.id();
+        let deadline = Instant::now() + PERSISTENCE;
+        let mut pause = Duration::ZERO;
         loop {
-            let Some(before) = self.get_injectable(id).await? else {
+            let Some(patch) = applied.plan.patch.clone() else {
+                return Ok(Some(applied));
+            };
+            match self.patch(&id, patch, mode == Mode::Check).await {
+                Ok(()) => return Ok(Some(applied)),
+                Err(Error::NotFound { .. }) => return Ok(None),
+                Err(Error::Conflict { .. }) if Instant::now() < deadline => {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).clamp(Duration::from_millis(5), Duration::from_millis(200));
+                }
+                Err(error) => return Err(error),
+            }
+            let Some(before) = self.get_injectable(&id).await? else {
                 return Ok(None);
             };
-            let planned = plan(&before)?;
-            let Some(patch) = planned.patch.clone().filter(|_| mode != Mode::Plan) else {
-                return Ok(Some(Applied {
-                    plan: planned,
-                    before,
-                }));
+            applied = Applied {
+                plan: plan(&id, &before)?,
+                before,
             };
-            match self.patch(id, patch, mode == Mode::Check).await {
-                Ok(()) => {
-                    return Ok(Some(Applied {
-                        plan: planned,
-                        before,
-                    }));
-                }
-                Err(Error::NotFound { .. }) => return Ok(None),
-                Err(Error::Conflict { .. }) if attempt < ATTEMPTS => attempt += 1,
-                Err(error) => return Err(error),
+            if applied.plan.patch.is_some() {
+                note(std::slice::from_ref(&applied))?;
             }
         }
     }
@@ -207,17 +271,17 @@ impl Cluster {
             .await
         {
             Ok(_) => Ok(()),
-            // A `test` of our patch that fails is 422 with this reason
-            // (k8s.io/apiserver pkg/endpoints/handlers/patch.go, applyJSPatch).
+            // A `test` of our patch that fails, and nothing else, is 422 without a word about
+            // the object (k8s.io/apiserver pkg/endpoints/handlers/patch.go, applyJSPatch).
             Err(Error::Api {
                 call,
                 code: 422,
                 message,
-            }) if message
-                .contains("the server rejected our request due to an error in our request")
-                || message.contains("test") =>
-            {
-                Err(Error::Conflict { call, message })
+            }) if message == "the server rejected our request due to an error in our request" => {
+                Err(Error::Conflict {
+                    call,
+                    message: "our patch no longer fits".to_owned(),
+                })
             }
             Err(error) => Err(error),
         }

@@ -12,14 +12,16 @@ mod probe;
 mod requests;
 mod secrets;
 mod server;
+mod verdict;
 
 pub use call::Call;
 pub use client::{Access, Cluster};
 pub use error::{Error, Result};
 pub use injectables::{Applied, Mode, Selection};
-pub use probe::{ProbeTarget, Proof, Verdict, prove};
+pub use probe::{ProbeTarget, Until, prove};
 pub use secrets::{NotASecretName, SecretData, SecretName};
-pub use server::api_server_names;
+pub use server::{api_server_names, listens};
+pub use verdict::{Proof, Verdict};
 
 /// The field manager of certtool's writes, as `managedFields` shows it.
 pub const FIELD_MANAGER: &str = "certtool";

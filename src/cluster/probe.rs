@@ -17,24 +17,30 @@ use futures::StreamExt;
 use kube::api::{DeleteParams, ListParams, PostParams};
 use kube::core::Request;
 use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::FIELD_MANAGER;
 use super::call::Call;
 use super::client::Cluster;
 use super::error::{Error, Result};
+use super::verdict::{Proof, Verdict};
 
 /// The label that a probing ConfigMap carries.
 const LABEL: &str = "certtool.dev/probe";
 /// The label of our configurations, to find one that a kill left behind.
 const MARK: &str = "certtool.dev/probe-configuration";
-/// A configuration this old belongs to a process that is gone.
-const STALE: Duration = Duration::from_secs(600);
+/// A configuration this old belongs to a process that is gone: no probe takes so long.
+const STALE: Duration = Duration::from_secs(180);
 /// How long the API server may take to notice a new configuration.
 const IN_FORCE: Duration = Duration::from_secs(15);
 /// How long the API server waits for an answer to one probe.
 const ANSWER_SECONDS: u32 = 5;
 const PARALLEL: usize = 16;
+/// How often a removal is tried.
+const REMOVALS: u32 = 3;
 
 /// Something to be called by the API server.
 #[derive(Debug, Clone)]
@@ -43,47 +49,19 @@ pub struct ProbeTarget {
     pub client_config: Value,
 }
 
-/// What a probe showed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Proof {
-    /// The verdict.
-    pub verdict: Verdict,
-    /// The API server's own words, empty when it had nothing to object.
-    pub message: String,
-}
-
-/// Whether the API server's request arrived over TLS that it trusts.
+/// How many targets are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// The webhook answered an admission review: allowed or denied.
-    Answered,
-    /// Something answered over trusted TLS, but not with an admission review: a
-    /// conversion webhook, which expects another request, or a path that is not served.
-    AnsweredOtherwise,
-    /// Nothing answered at the path: HTTP 404.
-    PathNotServed,
-    /// Nothing listens there.
-    NotListening,
-    /// No TLS connection that the API server trusts.
-    NotTrusted,
-    /// No connection at all, or no answer in time.
-    Unreachable,
-    /// The request was stopped before it came to the webhook.
-    Inconclusive,
+pub enum Until {
+    /// All of them.
+    All,
+    /// Those up to the first that is proven to be reached: the others may be slow to fail.
+    FirstProof,
 }
 
-impl Verdict {
-    /// Whether trusted TLS from the API server to the webhook is proven.
-    #[must_use]
-    pub fn is_proof(self) -> bool {
-        matches!(
-            self,
-            Self::Answered | Self::AnsweredOtherwise | Self::PathNotServed
-        )
-    }
-}
-
-/// Has the API server call every target, in `namespace`; proofs in the targets' order.
+/// Has the API server call the targets, in `namespace`; proofs in the targets' order.
+///
+/// The configuration is removed also when the future is dropped half-way, by a task that
+/// [`Cluster::settled`] waits for.
 ///
 /// # Errors
 /// When the probe itself cannot be made: access denied, or the API server does not answer.
@@ -91,101 +69,149 @@ pub async fn prove(
     cluster: &Cluster,
     targets: &[ProbeTarget],
     namespace: &str,
+    until: Until,
 ) -> Result<Vec<Proof>> {
-    let id = random_id(cluster)?;
-    let configuration = format!("certtool-probe-{id}");
-    remove_stale(cluster).await;
-    create(cluster, &configuration, &id, targets).await?;
-    let removal = Removal {
+    let id = random_id()?;
+    let name = format!("certtool-probe-{id}");
+    let configuration = configuration(&name, &id, targets);
+    let probe = Probe {
         cluster: cluster.clone(),
-        name: Some(configuration),
+        id,
+        count: targets.len(),
+        namespace: namespace.to_owned(),
+        until,
     };
-    let outcome = ask_all(cluster, &id, targets.len(), namespace).await;
-    removal.now().await;
-    outcome
-}
-
-/// Removes the configuration: at once when all goes well, and in a task of its own when
-/// the probe is dropped half-way, as on Ctrl-C.
-struct Removal {
-    cluster: Cluster,
-    name: Option<String>,
-}
-
-impl Removal {
-    async fn now(mut self) {
-        if let Some(name) = self.name.take() {
-            // What cannot be removed now matches nobody's requests, and the next probe
-            // removes it.
-            let _ = remove(&self.cluster, &name).await;
+    let busy = cluster.busy();
+    // A task of its own: a creation that is on its way cannot be called back, and what it
+    // made has to be removed.
+    let (_held, dropped) = oneshot::channel::<()>();
+    let task = tokio::spawn(async move {
+        let _busy = busy;
+        let result = probe.run(&configuration, dropped).await;
+        if !matches!(result, Err(Error::Forbidden { .. })) {
+            remove(&probe.cluster, &name).await;
         }
-    }
-}
-
-impl Drop for Removal {
-    fn drop(&mut self) {
-        if let (Some(name), Ok(runtime)) = (self.name.take(), tokio::runtime::Handle::try_current())
-        {
-            let cluster = self.cluster.clone();
-            runtime.spawn(async move {
-                let _ = remove(&cluster, &name).await;
-            });
-        }
-    }
-}
-
-async fn ask_all(cluster: &Cluster, id: &str, count: usize, namespace: &str) -> Result<Vec<Proof>> {
-    wait_until_in_force(cluster, id, namespace).await?;
-    futures::stream::iter(0..count)
-        .map(|index| async move {
-            let label = format!("{id}-{index}");
-            let answer = ask(cluster, &label, namespace).await?;
-            Ok(answer.map_or(
-                Proof {
-                    verdict: Verdict::Answered,
-                    message: String::new(),
-                },
-                |message| Proof {
-                    verdict: classify(&message, &webhook_name(id, index)),
-                    message,
-                },
-            ))
+        result
+    });
+    task.await.unwrap_or_else(|error| {
+        Err(Error::Other {
+            call: Box::new(configurations("create")),
+            why: error.to_string(),
         })
-        .buffered(PARALLEL)
-        .collect::<Vec<_>>()
-        .await
-        .into_iter()
-        .collect()
+    })
 }
 
-async fn wait_until_in_force(cluster: &Cluster, id: &str, namespace: &str) -> Result<()> {
-    let sentinel = sentinel_name(id);
-    let deadline = Instant::now() + IN_FORCE;
-    let mut pause = Duration::from_millis(5);
-    loop {
-        let answer = ask(cluster, &format!("{id}-sentinel"), namespace).await?;
-        match answer {
-            Some(message) if message.contains(&sentinel) => return Ok(()),
-            // Somebody else's admission stops our ConfigMap before it comes to us.
-            Some(message) => {
-                return Err(Error::Other {
-                    call: Box::new(create_call(namespace)),
-                    why: message,
-                });
-            }
-            None if Instant::now() > deadline => {
-                return Err(Error::Other {
-                    call: Box::new(create_call(namespace)),
-                    why: format!(
-                        "the API server did not take note of a new webhook configuration within {} s",
-                        IN_FORCE.as_secs()
-                    ),
-                });
-            }
-            None => tokio::time::sleep(pause).await,
+struct Probe {
+    cluster: Cluster,
+    id: String,
+    count: usize,
+    namespace: String,
+    until: Until,
+}
+
+impl Probe {
+    async fn run(
+        &self,
+        configuration: &Value,
+        dropped: oneshot::Receiver<()>,
+    ) -> Result<Vec<Proof>> {
+        let created = create(&self.cluster, configuration).await?;
+        let asked = async {
+            let (proofs, ()) = futures::join!(self.ask_all(), remove_stale(&self.cluster, created));
+            proofs
+        };
+        tokio::select! {
+            proofs = asked => proofs,
+            // Nobody is there to read it.
+            _ = dropped => Ok(Vec::new()),
         }
-        pause = (pause * 2).min(Duration::from_millis(100));
     }
+
+    async fn ask_all(&self) -> Result<Vec<Proof>> {
+        if let Some(stopped) = self.wait_until_in_force().await? {
+            return Ok(vec![stopped; self.count]);
+        }
+        let mut answers = futures::stream::iter(0..self.count)
+            .map(|index| async move {
+                let label = format!("{}-{index}", self.id);
+                let answer = ask(&self.cluster, &label, &self.namespace).await?;
+                Ok::<_, Error>(Proof::of(answer, &webhook_name(&self.id, index)))
+            })
+            .buffered(PARALLEL);
+        let mut proofs = Vec::new();
+        while let Some(proof) = answers.next().await {
+            let proof = proof?;
+            let proven = proof.verdict.is_proof();
+            proofs.push(proof);
+            if proven && self.until == Until::FirstProof {
+                break;
+            }
+        }
+        drop(answers);
+        // "No objection" proves something only if the configuration has been in force all along.
+        if proofs.iter().any(|proof| proof.message.is_empty()) {
+            let (answer, _) = self.ask_sentinel().await?;
+            if answer != Sentinel::InForce {
+                let message = "the probe's configuration was removed in the meantime".to_owned();
+                return Ok(vec![
+                    Proof {
+                        verdict: Verdict::Inconclusive,
+                        message
+                    };
+                    self.count
+                ]);
+            }
+        }
+        Ok(proofs)
+    }
+
+    /// Returns once the API server knows the configuration, or with what stops every probe.
+    async fn wait_until_in_force(&self) -> Result<Option<Proof>> {
+        let deadline = Instant::now() + IN_FORCE;
+        let mut pause = Duration::from_millis(2);
+        loop {
+            match self.ask_sentinel().await? {
+                (Sentinel::InForce, _) => return Ok(None),
+                (Sentinel::Stopped, message) => {
+                    return Ok(Some(Proof {
+                        verdict: Verdict::Inconclusive,
+                        message,
+                    }));
+                }
+                (Sentinel::NotYet, _) if Instant::now() > deadline => {
+                    return Err(Error::Other {
+                        call: Box::new(create_call(&self.namespace)),
+                        why: format!(
+                            "the API server did not take note of a new webhook configuration within {} s",
+                            IN_FORCE.as_secs()
+                        ),
+                    });
+                }
+                (Sentinel::NotYet, _) => tokio::time::sleep(pause).await,
+            }
+            pause = (pause * 2).min(Duration::from_millis(50));
+        }
+    }
+
+    async fn ask_sentinel(&self) -> Result<(Sentinel, String)> {
+        let label = format!("{}-sentinel", self.id);
+        Ok(match ask(&self.cluster, &label, &self.namespace).await? {
+            None => (Sentinel::NotYet, String::new()),
+            Some(message) if message.contains(&sentinel_name(&self.id)) => {
+                (Sentinel::InForce, message)
+            }
+            // Somebody else's admission stops our ConfigMap before it comes to us.
+            Some(message) => (Sentinel::Stopped, message),
+        })
+    }
+}
+
+/// What the sentinel says about the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sentinel {
+    InForce,
+    NotYet,
+    Stopped,
 }
 
 /// Creates nothing: a dry run. `Some` with the API server's objection.
@@ -224,48 +250,55 @@ fn configurations(verb: &'static str) -> Call {
     )
 }
 
-async fn create(cluster: &Cluster, name: &str, id: &str, targets: &[ProbeTarget]) -> Result<()> {
+/// Returns when it was created, by the API server's clock.
+async fn create(cluster: &Cluster, configuration: &Value) -> Result<Option<OffsetDateTime>> {
     let call = configurations("create");
-    let body = configuration(name, id, targets).to_string().into_bytes();
     let params = PostParams {
         dry_run: false,
         field_manager: Some(FIELD_MANAGER.to_owned()),
     };
-    cluster
-        .send::<Value>(&call, Request::new(call.path()).create(&params, body))
-        .await
-        .map(drop)
+    let body = configuration.to_string().into_bytes();
+    let created: Value = cluster
+        .send(&call, Request::new(call.path()).create(&params, body))
+        .await?;
+    Ok(created_at(&created))
 }
 
-async fn remove(cluster: &Cluster, name: &str) -> Result<()> {
+/// What cannot be removed matches nobody's requests, and a later probe removes it.
+async fn remove(cluster: &Cluster, name: &str) {
     let call = configurations("delete").on(name);
-    let request = Request::new(call.path()).delete(name, &DeleteParams::default());
-    cluster.send::<Value>(&call, request).await.map(drop)
+    for attempt in 1..=REMOVALS {
+        let request = Request::new(call.path()).delete(name, &DeleteParams::default());
+        match cluster.send::<Value>(&call, request).await {
+            Err(error) if error.is_transient() && attempt < REMOVALS => {
+                tokio::time::sleep(Duration::from_millis(200) * attempt).await;
+            }
+            _ => return,
+        }
+    }
 }
 
 /// Removes what killed processes left. Failures are no concern of this probe.
-async fn remove_stale(cluster: &Cluster) {
+async fn remove_stale(cluster: &Cluster, now: Option<OffsetDateTime>) {
     let call = configurations("list");
     let params = ListParams::default().labels(&format!("{MARK}=true"));
-    let Ok(list) = cluster
+    let listed = cluster
         .send::<Value>(&call, Request::new(call.path()).list_metadata(&params))
-        .await
-    else {
+        .await;
+    let (Ok(list), Some(now)) = (listed, now) else {
         return;
     };
-    let now = time::OffsetDateTime::now_utc();
     for item in list["items"].as_array().into_iter().flatten() {
-        let created = item["metadata"]["creationTimestamp"]
-            .as_str()
-            .and_then(|text| {
-                time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339)
-                    .ok()
-            });
-        let stale = created.is_some_and(|created| now - created > STALE);
+        let stale = created_at(item).is_some_and(|created| now - created > STALE);
         if let (true, Some(name)) = (stale, item["metadata"]["name"].as_str()) {
-            let _ = remove(cluster, name).await;
+            remove(cluster, name).await;
         }
     }
+}
+
+fn created_at(object: &Value) -> Option<OffsetDateTime> {
+    let text = object["metadata"]["creationTimestamp"].as_str()?;
+    OffsetDateTime::parse(text, &Rfc3339).ok()
 }
 
 fn configuration(name: &str, id: &str, targets: &[ProbeTarget]) -> Value {
@@ -315,126 +348,19 @@ fn webhook_name(id: &str, index: usize) -> String {
     format!("target-{index}-{id}.probe.certtool.dev")
 }
 
-fn random_id(cluster: &Cluster) -> Result<String> {
+fn random_id() -> Result<String> {
     let serial = crate::random_serial().map_err(|_| Error::Other {
         call: Box::new(configurations("create")),
-        why: format!("no randomness from the kernel to probe {cluster:?} with"),
+        why: "no randomness from the kernel".to_owned(),
     })?;
     let mut id = serial.to_string().split_off(28);
     id.truncate(12);
     Ok(id)
 }
 
-/// Reads the API server's objection (`staging/src/k8s.io/apiserver/pkg/admission/plugin/webhook/errors`
-/// and `…/validating/dispatcher.go`): a request that failed on its way is quoted as Go's
-/// `Post "URL": CAUSE`, everything else came back from the server that was called.
-fn classify(message: &str, webhook: &str) -> Verdict {
-    if !message.contains(webhook) {
-        return Verdict::Inconclusive;
-    }
-    if message.contains("denied the request") {
-        return Verdict::Answered;
-    }
-    let on_its_way = message.contains("Post \"") || message.contains("could not get REST client");
-    if !on_its_way {
-        return if message.contains("could not find the requested resource") {
-            Verdict::PathNotServed
-        } else if message.contains("service \"") && message.contains("not found") {
-            Verdict::NotListening
-        } else if message.contains("no endpoints available") {
-            Verdict::NotListening
-        } else {
-            Verdict::AnsweredOtherwise
-        };
-    }
-    let has = |words: &[&str]| words.iter().any(|word| message.contains(word));
-    if has(&[
-        "x509:",
-        "tls:",
-        "unable to load root certificates",
-        "certificate",
-        "server gave HTTP response",
-    ]) {
-        Verdict::NotTrusted
-    } else if has(&["connection refused"]) {
-        Verdict::NotListening
-    } else {
-        Verdict::Unreachable
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const NAME: &str = "target-0-abc.probe.certtool.dev";
-
-    fn verdict(rest: &str) -> Verdict {
-        classify(
-            &format!(
-                "Internal error occurred: failed calling webhook \"{NAME}\": failed to call webhook: {rest}"
-            ),
-            NAME,
-        )
-    }
-
-    #[test]
-    fn the_api_servers_own_words_are_told_apart() {
-        let post = "Post \"https://127.0.0.1:9443/validate?timeout=5s\": ";
-        assert_eq!(
-            verdict(&format!(
-                "{post}dial tcp 127.0.0.1:9443: connect: connection refused"
-            )),
-            Verdict::NotListening
-        );
-        assert_eq!(
-            verdict(&format!(
-                "{post}tls: failed to verify certificate: x509: certificate signed by unknown authority"
-            )),
-            Verdict::NotTrusted
-        );
-        assert_eq!(
-            verdict(&format!(
-                "{post}http: server gave HTTP response to HTTPS client"
-            )),
-            Verdict::NotTrusted
-        );
-        assert_eq!(
-            verdict(&format!("{post}context deadline exceeded")),
-            Verdict::Unreachable
-        );
-        assert_eq!(
-            verdict(&format!(
-                "{post}dial tcp: lookup host.docker.internal: no such host"
-            )),
-            Verdict::Unreachable
-        );
-        assert_eq!(
-            verdict("the server could not find the requested resource"),
-            Verdict::PathNotServed
-        );
-        assert_eq!(
-            verdict(
-                "expected webhook response of admission.k8s.io/v1, Kind=AdmissionReview, got /, Kind="
-            ),
-            Verdict::AnsweredOtherwise
-        );
-        assert_eq!(
-            verdict("the server rejected our request for an unknown reason"),
-            Verdict::AnsweredOtherwise
-        );
-        assert_eq!(
-            classify(
-                &format!("admission webhook \"{NAME}\" denied the request: no"),
-                NAME
-            ),
-            Verdict::Answered
-        );
-        assert_eq!(
-            classify("admission webhook \"other\" denied the request: no", NAME),
-            Verdict::Inconclusive
-        );
-    }
 
     #[test]
     fn a_probe_matches_nothing_but_its_own_label() {

@@ -1,11 +1,14 @@
-//! The names in the API server's own certificate: a hint at where it runs.
+//! What a TLS server shows before any request: the API server's names, a hint at where it
+//! runs; a webhook server's readiness.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::pki::{Certificate, San};
@@ -27,22 +30,43 @@ pub async fn api_server_names(server: &http::Uri) -> Vec<San> {
 async fn ask(server: &http::Uri) -> Option<Vec<San>> {
     let host = server.host()?.trim_matches(['[', ']']);
     let port = server.port_u16().unwrap_or(443);
+    let stream = TcpStream::connect((host, port)).await.ok()?;
+    let der = greet(host, stream).await?;
+    Certificate::from_der(&der)
+        .ok()
+        .map(|certificate| certificate.names)
+}
+
+/// Whether something accepts connections there.
+///
+/// It is greeted with TLS: a server in Go logs an error for a connection that is merely
+/// opened and closed.
+pub async fn listens(ip: IpAddr, port: u16) -> bool {
+    let connected = tokio::time::timeout(LIMIT, TcpStream::connect((ip, port))).await;
+    let Ok(Ok(stream)) = connected else {
+        return false;
+    };
+    let _ = tokio::time::timeout(LIMIT, greet(&ip.to_string(), stream)).await;
+    true
+}
+
+/// A TLS handshake for its own sake; the certificate that was presented.
+async fn greet(host: &str, stream: TcpStream) -> Option<Vec<u8>> {
     let seen = Arc::new(Seen::default());
     let config = ClientConfig::builder()
         .dangerous()
         .with_custom_certificate_verifier(seen.clone())
         .with_no_client_auth();
-    let stream = TcpStream::connect((host, port)).await.ok()?;
     let name = ServerName::try_from(host.to_owned()).ok()?;
     // A server that insists on a client certificate ends the handshake; by then its own
     // certificate has been seen.
-    let _ = tokio_rustls::TlsConnector::from(Arc::new(config))
+    let connected = tokio_rustls::TlsConnector::from(Arc::new(config))
         .connect(name, stream)
         .await;
-    let der = seen.certificate.lock().ok()?.take()?;
-    Certificate::from_der(&der)
-        .ok()
-        .map(|certificate| certificate.names)
+    if let Ok(mut stream) = connected {
+        let _ = stream.shutdown().await;
+    }
+    seen.certificate.lock().ok()?.take()
 }
 
 /// Accepts any certificate and keeps it.

@@ -20,7 +20,8 @@ pub enum OnDrift {
     Leave,
 }
 
-/// Plans the way back: each original in `record` exactly as it was.
+/// Plans the way back: each original in `record` that `select` picks, exactly as it was. What it
+/// does not pick stays attached, and in the annotation.
 ///
 /// A webhook that no longer calls the url it was attached to was changed by somebody else: it is
 /// left alone and reported. New webhooks are not touched, vanished ones are reported. The annotation
@@ -28,7 +29,12 @@ pub enum OnDrift {
 ///
 /// # Errors
 /// The object is malformed, or two of its webhooks have one name.
-pub fn detach(object: &Value, record: &Record, on_drift: OnDrift) -> Result<Plan> {
+pub fn detach(
+    object: &Value,
+    record: &Record,
+    on_drift: OnDrift,
+    select: impl Fn(&str, &Entry) -> bool,
+) -> Result<Plan> {
     let id = ObjectId::of(object).ok_or_else(|| Error::not_injectable(object))?;
     let configs = client_configs(object)?;
     check_names(&configs, &id)?;
@@ -38,6 +44,10 @@ pub fn detach(object: &Value, record: &Record, on_drift: OnDrift) -> Result<Plan
     let mut edits = Edits::new(object);
     let mut outcomes = Vec::new();
     for (name, entry) in &record.webhooks {
+        if !select(name, entry) {
+            left.webhooks.insert(name.clone(), entry.clone());
+            continue;
+        }
         let config = configs.iter().find(|config| name_of(config, &id) == *name);
         let what = restore(object, config, entry, on_drift);
         match (&what, config) {
@@ -178,7 +188,7 @@ mod tests {
     fn detaching_gives_back_the_very_same_object() {
         for object in [validating(), crd()] {
             let (attached, record) = attached(&object);
-            let plan = detach(&attached, &record, OnDrift::Restore).unwrap();
+            let plan = detach(&attached, &record, OnDrift::Restore, |_, _| true).unwrap();
             assert_eq!(
                 serde_json::to_string(&apply(&attached, &plan)).unwrap(),
                 serde_json::to_string(&object).unwrap()
@@ -195,7 +205,7 @@ mod tests {
             .unwrap()
             .shift_remove("annotations");
         let record = Record::parse(&record.to_json()).unwrap();
-        let plan = detach(&object, &record, OnDrift::Restore).unwrap();
+        let plan = detach(&object, &record, OnDrift::Restore, |_, _| true).unwrap();
         assert_eq!(apply(&object, &plan), validating());
     }
 
@@ -204,9 +214,9 @@ mod tests {
         let (object, record) = attached(&validating());
         let restored = apply(
             &object,
-            &detach(&object, &record, OnDrift::Restore).unwrap(),
+            &detach(&object, &record, OnDrift::Restore, |_, _| true).unwrap(),
         );
-        let plan = detach(&restored, &record, OnDrift::Restore).unwrap();
+        let plan = detach(&restored, &record, OnDrift::Restore, |_, _| true).unwrap();
         assert_eq!(plan.patch, None);
         assert!(
             plan.outcomes
@@ -221,7 +231,7 @@ mod tests {
         let bobs =
             json!({"url": "https://bob:9443/validate-a", "caBundle": encode(OTHER_CA.as_bytes())});
         object["webhooks"][0]["clientConfig"] = bobs.clone();
-        let plan = detach(&object, &record, OnDrift::Restore).unwrap();
+        let plan = detach(&object, &record, OnDrift::Restore, |_, _| true).unwrap();
         let after = apply(&object, &plan);
         assert_eq!(after["webhooks"][0]["clientConfig"], bobs);
         assert_eq!(after["webhooks"][1], validating()["webhooks"][1]);
@@ -237,14 +247,14 @@ mod tests {
     fn a_drifted_bundle_is_restored_or_left_with_its_record_as_the_caller_likes() {
         let (mut object, record) = attached(&validating());
         object["webhooks"][0]["clientConfig"]["caBundle"] = json!(encode(OTHER_CA.as_bytes()));
-        let restored = detach(&object, &record, OnDrift::Restore).unwrap();
+        let restored = detach(&object, &record, OnDrift::Restore, |_, _| true).unwrap();
         assert_eq!(apply(&object, &restored), validating());
         assert_eq!(
             restored.outcomes[0].to_string(),
             "a.example.com: restored, although it had changed since: caBundle is another one"
         );
 
-        let left = detach(&object, &record, OnDrift::Leave).unwrap();
+        let left = detach(&object, &record, OnDrift::Leave, |_, _| true).unwrap();
         let after = apply(&object, &left);
         assert_eq!(after["webhooks"][0], object["webhooks"][0]);
         let kept = Record::of_object(&after).unwrap().unwrap();
@@ -262,7 +272,7 @@ mod tests {
             .as_array_mut()
             .unwrap()
             .insert(0, new.clone());
-        let plan = detach(&object, &record, OnDrift::Restore).unwrap();
+        let plan = detach(&object, &record, OnDrift::Restore, |_, _| true).unwrap();
         assert_eq!(
             plan.outcomes[0].to_string(),
             "a.example.com: no longer exists"
@@ -276,9 +286,22 @@ mod tests {
     fn a_conversion_that_was_switched_off_since_counts_as_gone() {
         let (mut object, record) = attached(&crd());
         object["spec"]["conversion"] = json!({"strategy": "None"});
-        let plan = detach(&object, &record, OnDrift::Restore).unwrap();
+        let plan = detach(&object, &record, OnDrift::Restore, |_, _| true).unwrap();
         assert_eq!(plan.outcomes[0].what, What::Gone);
         let after = apply(&object, &plan);
         assert_eq!(after["metadata"], crd()["metadata"]);
+    }
+
+    #[test]
+    fn what_is_not_picked_stays_attached_with_its_record() {
+        let (object, record) = attached(&validating());
+        let only_a = |name: &str, _: &Entry| name == "a.example.com";
+        let plan = detach(&object, &record, OnDrift::Restore, only_a).unwrap();
+        let after = apply(&object, &plan);
+        assert_eq!(after["webhooks"][0], validating()["webhooks"][0]);
+        assert_eq!(after["webhooks"][1], object["webhooks"][1]);
+        let left = Record::of_object(&after).unwrap().unwrap();
+        assert_eq!(left.webhooks.keys().collect::<Vec<_>>(), ["b.example.com"]);
+        assert_eq!(plan.record, Some(left));
     }
 }

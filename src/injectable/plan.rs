@@ -72,6 +72,14 @@ pub enum What {
     Gone,
 }
 
+impl Outcome {
+    /// Whether it is attached once the plan is carried out.
+    #[must_use]
+    pub fn is_attached(&self) -> bool {
+        matches!(self.what, What::Attached { .. } | What::Unchanged)
+    }
+}
+
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.webhook, self.what)

@@ -34,6 +34,9 @@ pub struct Attachment {
     pub uid: String,
     /// What was attached, and what to put back.
     pub record: Record,
+    /// The [`Session`](super::Session) that attached it and will put it back by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
 }
 
 impl Attachment {

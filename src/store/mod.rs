@@ -29,6 +29,7 @@ pub mod locations;
 mod lock;
 mod pair;
 pub mod secret_file;
+mod session;
 
 pub use self::attachments::{Attachment, Attachments, AttachmentsFile};
 pub use self::ca_dir::{CaDir, CaFiles, CaGuard};
@@ -36,6 +37,7 @@ pub use self::cert_dir::{CertDir, CertDirGuard, Force, Written};
 pub use self::error::{Error, Found};
 pub use self::layout::{CA, CERT, KEY};
 pub use self::pair::{Contents, Foreign, Origin, Pair};
+pub use self::session::Session;
 
 /// Whether a write waits until the disk has it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -89,6 +89,27 @@ fn check_dates(found: &LocalAuthority, now: OffsetDateTime) -> anyhow::Result<()
     )
 }
 
+impl CaArgs {
+    /// The authority as [`CaArgs::load`] would find it, or one like that which it would make,
+    /// with nothing written.
+    pub(super) fn preview(
+        &self,
+        locations: &Locations,
+        now: OffsetDateTime,
+    ) -> anyhow::Result<Authority> {
+        if self.ca.is_none() {
+            let path = match &self.ca_dir {
+                Some(dir) => dir.clone(),
+                None => locations.local_ca()?,
+            };
+            if !CaDir::new(path).chosen_by("--ca-dir").read()?.is_complete() {
+                return self_signed(PrivateKey::generate(KeyAlgorithm::EcdsaP256)?, now);
+            }
+        }
+        Ok(self.load(locations, now)?.authority)
+    }
+}
+
 fn load_files(certificate: PathBuf, key: PathBuf) -> anyhow::Result<LocalAuthority> {
     let read = |path: &PathBuf, flag| -> anyhow::Result<Vec<u8>> {
         secret_file::read(path, flag)?.with_context(|| {

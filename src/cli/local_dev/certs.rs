@@ -308,11 +308,8 @@ pub(super) fn existing_bundle(args: &CertArgs, now: OffsetDateTime) -> anyhow::R
             ..
         } => Ok(bundle),
         _ => {
-            let authority = args.ca.load(&Locations::from_process(), now)?;
-            Ok(TrustBundle::new([authority
-                .authority
-                .trust_anchor()
-                .clone()]))
+            let authority = args.ca.preview(&Locations::from_process(), now)?;
+            Ok(TrustBundle::new([authority.trust_anchor().clone()]))
         }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use clap::Args;
 use serde_json::Value;
 
+use super::records;
 use crate::cli::UsageError;
 use crate::cluster::{Cluster, Selection};
 use crate::injectable::{ClientConfig, Kind, ObjectId, Record, client_configs};
@@ -27,7 +28,7 @@ pub(super) struct SelectArgs {
 /// The choice, resolved.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Choice {
-    names: HashSet<String>,
+    names: Vec<String>,
     namespace: Option<String>,
     services: HashSet<ServiceName>,
     objects: HashSet<ObjectId>,
@@ -50,7 +51,7 @@ impl Choice {
         objects: &[ObjectId],
     ) -> Result<Self, UsageError> {
         let choice = Self {
-            names: args.webhooks.iter().cloned().collect(),
+            names: args.webhooks.clone(),
             namespace: args.all_in_namespace.clone(),
             services: services.iter().cloned().collect(),
             objects: objects.iter().cloned().collect(),
@@ -78,12 +79,8 @@ impl Choice {
         let Some(id) = ObjectId::of(object) else {
             return false;
         };
-        let by_name = self.names.contains(&id.name)
-            || config
-                .webhook
-                .as_ref()
-                .is_some_and(|name| self.names.contains(name))
-            || self.names.iter().any(|name| is_qualified(name, &id));
+        let webhook = config.webhook.as_deref();
+        let by_name = self.names.iter().any(|name| names(name, &id, webhook));
         let by_service = || {
             service_of(object, config, &id).is_some_and(|service| {
                 self.services.contains(&service)
@@ -93,32 +90,48 @@ impl Choice {
         self.is_unlimited() || by_name || self.objects.contains(&id) || by_service()
     }
 
-    /// The chosen objects, and how many of their webhooks are chosen.
-    pub(super) async fn find(&self, cluster: &Cluster) -> crate::cluster::Result<Vec<ObjectId>> {
+    /// The objects with chosen webhooks.
+    ///
+    /// # Errors
+    /// When the cluster cannot be asked, nothing is chosen, or a name means nothing.
+    pub(super) async fn find(&self, cluster: &Cluster) -> anyhow::Result<Vec<Value>> {
         let selection = Selection {
             labels: self.labels.clone(),
         };
-        let mut found = Vec::new();
-        for kind in KINDS {
-            let chosen = cluster
-                .list_injectables(kind, &selection, |object| {
-                    let configs = client_configs(&object).ok()?;
-                    let any = configs.iter().any(|config| self.has(&object, config));
-                    any.then(|| ObjectId::of(&object)).flatten()
-                })
-                .await?;
-            found.extend(chosen);
+        let lists = KINDS.map(|kind| {
+            cluster.list_injectables(kind, &selection, |object| {
+                let configs = client_configs(&object).ok()?;
+                let any = configs.iter().any(|config| self.has(&object, config));
+                any.then_some(object)
+            })
+        });
+        let lists = futures::future::try_join_all(lists).await?;
+        let objects: Vec<Value> = lists.into_iter().flatten().collect();
+        if objects.is_empty() {
+            anyhow::bail!(
+                "no webhook {} in {}; `kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations` lists them",
+                self.describe(),
+                cluster.server
+            );
         }
-        Ok(found)
+        let meant = |name: &String| {
+            objects.iter().any(|object| {
+                let configs = client_configs(object).unwrap_or_default();
+                let webhooks = configs
+                    .iter()
+                    .filter_map(|config| config.webhook.as_deref());
+                ObjectId::of(object).is_some_and(|id| names(name, &id, webhooks))
+            })
+        };
+        refuse_unknown(&self.names, meant, "webhook", cluster)?;
+        Ok(objects)
     }
 
     /// What was asked for, for a message.
     pub(super) fn describe(&self) -> String {
         let mut parts = Vec::new();
-        let mut names: Vec<_> = self.names.iter().cloned().collect();
-        names.sort();
-        if !names.is_empty() {
-            parts.push(format!("named {}", names.join(", ")));
+        if !self.names.is_empty() {
+            parts.push(format!("named {}", self.names.join(", ")));
         }
         if let Some(namespace) = &self.namespace {
             parts.push(format!("with a Service in namespace {namespace}"));
@@ -131,18 +144,41 @@ impl Choice {
         if !self.objects.is_empty() {
             parts.push("named in the manifests".to_owned());
         }
-        let mut text = parts.join(" or ");
-        if let Some(labels) = &self.labels {
-            text = format!("{text} with labels {labels}");
-        }
-        text
+        let mut texts = vec![parts.join(" or ")];
+        texts.retain(|text| !text.is_empty());
+        texts.extend(
+            self.labels
+                .iter()
+                .map(|labels| format!("with labels {labels}")),
+        );
+        texts.join(" and ")
     }
 }
 
-/// `crd/widgets.example.com`, as kubectl writes it.
-fn is_qualified(name: &str, id: &ObjectId) -> bool {
-    name.split_once('/')
-        .is_some_and(|(kind, name)| kind.parse() == Ok(id.kind) && name == id.name)
+/// Whether `name` means an object, or one of its webhooks: `crd/widgets.example.com` as kubectl
+/// writes it, or a name alone.
+pub(super) fn names<'a>(
+    name: &str,
+    id: &ObjectId,
+    webhooks: impl IntoIterator<Item = &'a str>,
+) -> bool {
+    let qualified = name
+        .split_once('/')
+        .is_some_and(|(kind, name)| kind.parse() == Ok(id.kind) && name == id.name);
+    qualified || name == id.name || webhooks.into_iter().any(|webhook| webhook == name)
+}
+
+/// A mistyped name is an error, and not one webhook less.
+pub(super) fn refuse_unknown(
+    names: &[String],
+    meant: impl Fn(&String) -> bool,
+    what: &str,
+    cluster: &Cluster,
+) -> anyhow::Result<()> {
+    match names.iter().find(|name| !meant(name)) {
+        Some(name) => anyhow::bail!("no {what} is named {name:?} in {}", cluster.server),
+        None => Ok(()),
+    }
 }
 
 /// The Service that the config calls, or called before it was attached.
@@ -157,9 +193,9 @@ fn service_of(object: &Value, config: &ClientConfig, id: &ObjectId) -> Option<Se
     let entry = record
         .webhooks
         .get(config.webhook.as_ref().unwrap_or(&id.name))?;
-    let text = |key: &str| entry.original["service"][key].as_str().map(str::to_owned);
+    let (name, namespace) = records::service(entry)?;
     Some(ServiceName {
-        name: text("name")?,
-        namespace: text("namespace")?,
+        name: name.to_owned(),
+        namespace: namespace.to_owned(),
     })
 }

@@ -7,6 +7,8 @@ use signal_hook::iterator::exfiltrator::WithOrigin;
 use signal_hook::low_level::siginfo::{Cause, Origin};
 use tokio::sync::mpsc;
 
+use crate::cli::ExitStatus;
+
 /// The signals that this process received.
 pub(super) struct Signals {
     received: mpsc::UnboundedReceiver<Received>,
@@ -37,8 +39,23 @@ impl Signals {
         Ok(Self { received })
     }
 
-    pub(super) async fn next(&mut self) -> Option<Received> {
-        self.received.recv().await
+    /// The next signal.
+    pub(super) async fn next(&mut self) -> Received {
+        match self.received.recv().await {
+            Some(received) => received,
+            // The thread that sends them lives as long as the process.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// The next signal that asks to end.
+    pub(super) async fn next_ending(&mut self) -> Received {
+        loop {
+            let received = self.next().await;
+            if received.ends() {
+                return received;
+            }
+        }
     }
 }
 
@@ -52,6 +69,26 @@ impl Received {
             number: origin.signal,
             from_terminal: from_kernel && by_key,
         }
+    }
+
+    /// Whether it ends a process that has no handler for it, other than by accident.
+    pub(super) fn ends(self) -> bool {
+        matches!(self.number, SIGHUP | SIGINT | SIGQUIT | SIGTERM)
+    }
+
+    /// Whether it gives a process time to end in order, which may take it a while.
+    pub(super) fn asks_to_end(self) -> bool {
+        matches!(self.number, SIGINT | SIGTERM)
+    }
+
+    /// The exit code of a process that it ended, as shells have it.
+    pub(super) fn exit_status(self) -> ExitStatus {
+        ExitStatus::Of(u8::try_from(128 + self.number).unwrap_or(1))
+    }
+
+    /// Its name.
+    pub(super) fn name(self) -> &'static str {
+        signal_hook::low_level::signal_name(self.number).unwrap_or("a signal")
     }
 
     /// Sends it to the command, unless it has it.

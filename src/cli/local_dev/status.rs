@@ -2,12 +2,13 @@
 
 use clap::Args;
 use serde::Serialize;
+use serde_json::Value;
 
-use super::select::KINDS;
+use super::records;
 use crate::cli::kubernetes::KubernetesArgs;
 use crate::cli::{ExitStatus, Format, Printer};
 use crate::cluster::{Cluster, Selection};
-use crate::injectable::{ANNOTATION, ObjectId, Record, RecordError};
+use crate::injectable::{ObjectId, Record, Target, client_configs};
 
 /// What is attached, where to, since when, by whom
 #[derive(Debug, Args)]
@@ -39,56 +40,74 @@ pub(super) fn run(
         let selection = Selection {
             labels: args.selector.clone(),
         };
+        let found = records::find(&cluster, &selection, printer).await?;
         let mut items = Vec::new();
-        for kind in KINDS {
-            let records = cluster
-                .list_injectable_metadata(kind, &selection, |object| {
-                    let annotation = object["metadata"]["annotations"][ANNOTATION].as_str()?;
-                    Some((ObjectId::of(&object)?, Record::parse(annotation)))
-                })
-                .await?;
-            for (id, record) in records {
-                match record {
-                    Ok(record) => items.extend(rows(&id, &record)),
-                    Err(error) => warn(&id, &error, printer),
-                }
+        let mut unmarked = Vec::new();
+        for (id, known) in &found {
+            match (&known.annotated, &known.remembered) {
+                (Some(Ok(record)), _) => items.extend(rows(id, record, |_| true)),
+                (Some(Err(error)), None) => printer.warning(&format!("{id}: {error}")),
+                (Some(Err(_)) | None, Some(attachment)) => unmarked.push((id.clone(), attachment)),
+                (None, None) => {}
             }
         }
+        // Somebody removed the annotation; the object itself says whether that was all.
+        let ids = unmarked.iter().map(|(id, _)| id.clone());
+        let objects = cluster.get_injectables(ids).await;
+        for ((id, object), (_, attachment)) in objects.into_iter().zip(&unmarked) {
+            let Some(object) = object? else { continue };
+            if records::uid(&object) == attachment.uid {
+                let attached = |url: &str| calls(&object, url);
+                items.extend(rows(&id, &attachment.record, attached));
+            }
+        }
+        items.sort_by(|one, other| one.key().cmp(&other.key()));
         show(&items, printer)?;
         Ok(ExitStatus::Done)
     })
 }
 
-fn warn(id: &ObjectId, error: &RecordError, printer: &Printer) {
-    printer.warning(&format!("{id}: {error}"));
-}
-
-fn rows<'a>(id: &'a ObjectId, record: &'a Record) -> impl Iterator<Item = Item> + 'a {
-    record.webhooks.iter().map(|(webhook, entry)| {
-        let service = &entry.original["service"];
-        let text = |key: &str| service[key].as_str();
-        Item {
+fn rows(id: &ObjectId, record: &Record, attached: impl Fn(&str) -> bool) -> Vec<Item> {
+    let entries = record.webhooks.iter();
+    entries
+        .filter(|(_, entry)| attached(&entry.attached.url))
+        .map(|(webhook, entry)| Item {
             kind: id.kind.as_str(),
             name: id.name.clone(),
             webhook: webhook.clone(),
             url: entry.attached.url.clone(),
-            service: text("name")
-                .zip(text("namespace"))
-                .map(|(name, ns)| format!("{name}.{ns}")),
+            service: records::service(entry).map(|(name, ns)| format!("{name}.{ns}")),
             since: record.at.clone(),
             by: record.by.clone(),
             host: record.host.clone(),
-        }
-    })
+        })
+        .collect()
+}
+
+fn calls(object: &Value, url: &str) -> bool {
+    let configs = client_configs(object).unwrap_or_default();
+    configs
+        .iter()
+        .any(|config| matches!(&config.target, Ok(Target::Url(present)) if present == url))
+}
+
+impl Item {
+    fn key(&self) -> (&str, &str, &str) {
+        (self.kind, &self.name, &self.webhook)
+    }
 }
 
 fn show(items: &[Item], printer: &Printer) -> anyhow::Result<()> {
     let data = serde_json::json!({ "items": items });
     printer.result(&data, || match printer.format() {
-        Format::Name => items
-            .iter()
-            .map(|item| format!("{}/{}\n", item.kind.to_lowercase(), item.name))
-            .collect(),
+        Format::Name => {
+            let mut names: Vec<_> = items
+                .iter()
+                .map(|item| format!("{}/{}\n", item.kind.to_lowercase(), item.name))
+                .collect();
+            names.dedup();
+            names.concat()
+        }
         format => {
             if items.is_empty() {
                 return String::new();
