@@ -1,4 +1,41 @@
 //! certtool: the whole life of a Kubernetes webhook's serving certificate.
+//!
+//! # Map
+//! Pure, values in and values out; no I/O, no clock:
+//! * [`pki`]: keys, requests, certificates, authorities, trust bundles
+//! * [`injectable`]: the four kinds that carry a `caBundle`, and how to patch them safely
+//! * [`manifest`]: reading manifests
+//! * [`plan`]: what to do next, as data
+//! * [`request`]: CertificateSigningRequest objects as values
+//!
+//! Shell, doing what a plan says:
+//! * [`store`]: the certificate directory and the CA's
+//! * [`cluster`]: the API server
+//! * [`cli`]: the command line
+//!
+//! # Invariants
+//! docs/architecture.md has all of them; the ones that every module upholds:
+//! * a certificate and its key change together, and a kill at any instant leaves a
+//!   usable pair;
+//! * a private key is in no log, error, `Debug`, argument list or `caBundle`;
+//! * a certificate says what was granted and nothing that a request asked for besides;
+//! * nothing is written unless something differs, and only fields that are ours.
 
+pub mod cli;
+pub mod cluster;
 pub mod injectable;
 pub mod manifest;
+pub mod pki;
+pub mod plan;
+pub mod request;
+pub mod store;
+
+mod entropy;
+
+pub use entropy::random_serial;
+
+/// Makes aws-lc-rs the process's TLS crypto provider. Idempotent.
+pub fn install_crypto_provider() {
+    // An error means that one is installed already, which is as good.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}

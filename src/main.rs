@@ -1,2 +1,7 @@
-//! The `certtool` binary.
-fn main() {}
+//! The `certtool` binary: install the crypto provider, parse, run, exit code.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    certtool::cli::main(std::env::args_os())
+}

@@ -1,0 +1,193 @@
+//! The CA that signs for this machine: an existing one, or a local one made once.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use time::{Duration, OffsetDateTime};
+
+use crate::cli::UsageError;
+use crate::pki::{
+    Authority, CaSpec, Certificate, DistinguishedName, KeyAlgorithm, Lifetime, NameConstraints,
+    PrivateKey, Serial,
+};
+use crate::random_serial;
+use crate::store::locations::Locations;
+use crate::store::{CaDir, CaFiles, secret_file};
+
+/// Which CA signs.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct CaArgs {
+    /// Directory of the local CA (ca.crt, ca.key), made if missing [default: the user's data directory]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["ca", "ca_key"])]
+    ca_dir: Option<PathBuf>,
+    /// Certificate of an existing CA, such as a kubeadm cluster's own; its chain may follow it
+    #[arg(long, value_name = "FILE", requires = "ca_key")]
+    ca: Option<PathBuf>,
+    /// Private key of the existing CA
+    #[arg(long, value_name = "FILE", requires = "ca")]
+    ca_key: Option<PathBuf>,
+}
+
+/// An authority and where it came from.
+#[derive(Debug)]
+pub(super) struct LocalAuthority {
+    pub(super) authority: Authority,
+    pub(super) certificate: PathBuf,
+    pub(super) key: PathBuf,
+    /// What was made just now, in a sentence.
+    pub(super) made: Option<String>,
+    /// The key's mode, if others than its owner can read it.
+    pub(super) open_mode: Option<u32>,
+}
+
+/// The life of a local CA: as long as the machine is likely to be used.
+const LIFE: Duration = Duration::days(3650);
+
+impl CaArgs {
+    /// The authority; made if the CA directory has none.
+    pub(super) fn load(
+        &self,
+        locations: &Locations,
+        now: OffsetDateTime,
+    ) -> anyhow::Result<LocalAuthority> {
+        let found = match (&self.ca, &self.ca_key) {
+            (Some(certificate), Some(key)) => load_files(certificate.clone(), key.clone())?,
+            (None, None) => {
+                let dir = match &self.ca_dir {
+                    Some(dir) => dir.clone(),
+                    None => locations.local_ca()?,
+                };
+                load_or_make(&CaDir::new(dir).chosen_by("--ca-dir"), now)?
+            }
+            _ => return Err(UsageError("--ca and --ca-key belong together".to_owned()).into()),
+        };
+        found.authority.check_valid_at(now).with_context(|| {
+            format!(
+                "{}: move it and its key away and run again to make a new CA, or name another with --ca-dir",
+                found.certificate.display()
+            )
+        })?;
+        Ok(found)
+    }
+}
+
+fn load_files(certificate: PathBuf, key: PathBuf) -> anyhow::Result<LocalAuthority> {
+    let read = |path: &PathBuf, flag| -> anyhow::Result<Vec<u8>> {
+        secret_file::read(path, flag)?.with_context(|| {
+            format!(
+                "{}: no such file; {flag} names the CA's file",
+                path.display()
+            )
+        })
+    };
+    let files = CaFiles {
+        cert: Some(read(&certificate, "--ca")?),
+        key: Some(read(&key, "--ca-key")?),
+    };
+    let authority = parse(&files, &certificate, &key)?;
+    Ok(LocalAuthority {
+        authority,
+        certificate,
+        key,
+        made: None,
+        open_mode: None,
+    })
+}
+
+fn load_or_make(dir: &CaDir, now: OffsetDateTime) -> anyhow::Result<LocalAuthority> {
+    let (certificate, key) = (dir.cert_path(), dir.key_path());
+    let files = dir.read()?;
+    if files.is_complete() {
+        let authority = parse(&files, &certificate, &key)?;
+        let open_mode = dir.key_permissions_too_open()?;
+        return Ok(LocalAuthority {
+            authority,
+            certificate,
+            key,
+            made: None,
+            open_mode,
+        });
+    }
+    // Another process may be making it at this moment.
+    let guard = dir.lock_exclusive()?;
+    let files = guard.read()?;
+    let (authority, made) = match (&files.cert, &files.key) {
+        (Some(_), Some(_)) => (parse(&files, &certificate, &key)?, None),
+        (None, None) => {
+            let made = self_signed(PrivateKey::generate(KeyAlgorithm::EcdsaP256)?, now)?;
+            guard.create(
+                made.certificate().to_pem().as_bytes(),
+                made.key().to_pem()?.expose().as_bytes(),
+            )?;
+            (
+                made,
+                Some(format!("created a local CA in {}", dir.path().display())),
+            )
+        }
+        (None, Some(pem)) => {
+            let private = PrivateKey::from_pem(pem)
+                .with_context(|| format!("could not read {}", key.display()))?;
+            let made = self_signed(private, now)?;
+            guard.add_cert(made.certificate().to_pem().as_bytes())?;
+            let note = format!(
+                "{} had no certificate: made a new one for it",
+                key.display()
+            );
+            (made, Some(note))
+        }
+        (Some(_), None) => bail!(
+            "{} is there but its key {} is not: restore the key, or move the certificate away \
+             and run again to make a new CA",
+            certificate.display(),
+            key.display()
+        ),
+    };
+    Ok(LocalAuthority {
+        authority,
+        certificate,
+        key,
+        made,
+        open_mode: None,
+    })
+}
+
+fn parse(files: &CaFiles, certificate: &PathBuf, key: &PathBuf) -> anyhow::Result<Authority> {
+    let (Some(cert_pem), Some(key_pem)) = (&files.cert, &files.key) else {
+        bail!("the CA is incomplete");
+    };
+    let chain = Certificate::all_from_pem(cert_pem).with_context(|| {
+        format!(
+            "could not read the CA certificate {}",
+            certificate.display()
+        )
+    })?;
+    let private = PrivateKey::from_pem(key_pem)
+        .with_context(|| format!("could not read the CA key {}", key.display()))?;
+    Authority::new(chain, private).with_context(|| {
+        format!(
+            "{} and {} do not make a CA",
+            certificate.display(),
+            key.display()
+        )
+    })
+}
+
+fn self_signed(key: PrivateKey, now: OffsetDateTime) -> anyhow::Result<Authority> {
+    let serial = random_serial().context("could not get randomness from the kernel")?;
+    let spec = CaSpec {
+        subject: DistinguishedName::common_name_only(&common_name(serial)),
+        validity: Lifetime::of(LIFE).starting(now),
+        path_length: Some(0),
+        name_constraints: NameConstraints::default(),
+    };
+    Ok(Authority::self_signed(&spec, key, serial)?)
+}
+
+/// Two CAs with one name and different keys give the most puzzling of all errors
+/// ("possibly because of ECDSA verification failure"): each gets a name of its own.
+fn common_name(serial: Serial) -> String {
+    let mut number = serial.to_string();
+    number.truncate(8);
+    format!("certtool local CA {number}")
+}

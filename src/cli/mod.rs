@@ -1,0 +1,137 @@
+//! The command line: what to do, resolved from arguments and environment, one file
+//! per command.
+//!
+//! A command resolves its options, calls the core and the shell, and renders through
+//! the one [`Printer`]. stdout carries results alone; everything else is stderr.
+
+mod completion;
+mod decide;
+mod describe;
+mod dry_run;
+mod duration;
+mod exit;
+mod fetch;
+mod input;
+mod kubernetes;
+mod list;
+mod local_dev;
+mod man;
+mod output;
+mod policy;
+mod report;
+mod root;
+mod runtime;
+mod submit;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches};
+
+pub use self::exit::{ExitStatus, Refused, TimedOut, UsageError};
+pub use self::output::{Format, Printer};
+use self::root::{Command, Root};
+
+/// Parses `args` and runs the command; the process's exit code.
+#[must_use]
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let mut args = args.into_iter().peekable();
+    let plugin = args.peek().is_some_and(|program| is_plugin(program));
+    let matches = match command(plugin).try_get_matches_from(args) {
+        Ok(matches) => matches,
+        Err(error) => {
+            // Help and version go to stdout with exit code 0, mistakes to stderr with 2.
+            // A closed pipe is not worth a message.
+            let _ = error.print();
+            return ExitStatus::from_clap(&error).into();
+        }
+    };
+    let root = match Root::from_arg_matches(&matches) {
+        Ok(root) => root,
+        Err(error) => {
+            let _ = error.print();
+            return ExitStatus::Usage.into();
+        }
+    };
+    let printer = Printer::new(&root.output);
+    match run(root, &printer) {
+        Ok(status) => status.into(),
+        Err(error) if output::is_broken_pipe(&error) => ExitStatus::Done.into(),
+        Err(error) => {
+            printer.error(&error);
+            ExitStatus::of_error(&error).into()
+        }
+    }
+}
+
+fn run(root: Root, printer: &Printer) -> anyhow::Result<ExitStatus> {
+    crate::install_crypto_provider();
+    match root.command {
+        Command::LocalDev(args) => local_dev::run(args, &root.kubernetes, printer),
+        Command::Submit(args) => submit::run(&args, &root.kubernetes, printer),
+        Command::List(args) => list::run(&args, &root.kubernetes, printer),
+        Command::Describe(args) => describe::run(&args, &root.kubernetes, printer),
+        Command::Approve(args) => decide::approve(&args, &root.kubernetes, printer),
+        Command::Deny(args) => decide::deny(&args, &root.kubernetes, printer),
+        Command::Fetch(args) => fetch::run(&args, &root.kubernetes, printer),
+        Command::Completion(args) => completion::run(&args, printer),
+        Command::Man => man::run(printer),
+    }
+}
+
+/// An instant for people and scripts: RFC 3339 in UTC.
+fn instant(at: time::OffsetDateTime) -> String {
+    at.format(&time::format_description::well_known::Rfc3339)
+        .unwrap_or_else(|_| at.to_string())
+}
+
+/// The whole command line, each long option with its environment variable.
+#[must_use]
+pub fn command(plugin: bool) -> clap::Command {
+    let command = with_environment(Root::command());
+    if plugin {
+        // As kubectl shows its plugins.
+        command
+            .bin_name("kubectl certtool")
+            .display_name("kubectl certtool")
+    } else {
+        command
+    }
+}
+
+/// Whether the program was started as the kubectl plugin, by its file name.
+fn is_plugin(program: &OsString) -> bool {
+    std::path::Path::new(program)
+        .file_stem()
+        .is_some_and(|name| name.to_string_lossy().starts_with("kubectl-certtool"))
+}
+
+/// `--cert-dir` is also `CERTTOOL_CERT_DIR`, and so on for every long option.
+fn with_environment(command: clap::Command) -> clap::Command {
+    command
+        .mut_args(|arg| match arg.get_long() {
+            Some("help" | "version") | None => arg,
+            Some(long) => {
+                let variable = format!("CERTTOOL_{}", long.to_uppercase().replace('-', "_"));
+                arg.env(variable).hide_env(true)
+            }
+        })
+        .mut_subcommands(with_environment)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_of_the_command_line_is_consistent() {
+        command(false).debug_assert();
+        command(true).debug_assert();
+    }
+
+    #[test]
+    fn the_plugin_is_known_by_its_name() {
+        assert!(is_plugin(&"/usr/bin/kubectl-certtool".into()));
+        assert!(!is_plugin(&"certtool".into()));
+    }
+}

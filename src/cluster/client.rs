@@ -1,0 +1,142 @@
+//! A connection to the API server, configured as kubectl's.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use kube::config::{Config, KubeConfigOptions, Kubeconfig, KubeconfigError};
+use serde::de::DeserializeOwned;
+
+use super::call::Call;
+use super::error::{Error, Result};
+
+/// How to reach the cluster, as given on the command line.
+#[derive(Debug, Clone, Default)]
+pub struct Access {
+    /// `--kubeconfig`
+    pub kubeconfig: Option<PathBuf>,
+    /// `--context`
+    pub context: Option<String>,
+    /// `--namespace`
+    pub namespace: Option<String>,
+    /// `--as`
+    pub impersonate: Option<String>,
+}
+
+/// A cluster that can be asked.
+#[derive(Clone)]
+pub struct Cluster {
+    client: kube::Client,
+    /// The API server's URL.
+    pub server: http::Uri,
+    /// The namespace of `--namespace` or the context.
+    pub namespace: String,
+    /// The name that the API server's certificate is checked for, if not the URL's host.
+    pub tls_server_name: Option<String>,
+}
+
+impl std::fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Cluster({})", self.server)
+    }
+}
+
+/// An answer that takes longer is an error: every wait ends.
+const ANSWER: Duration = Duration::from_secs(60);
+const CONNECT: Duration = Duration::from_secs(10);
+
+impl Cluster {
+    /// Reads the configuration; nothing is sent yet.
+    ///
+    /// # Errors
+    /// When there is no configuration, or it cannot be used.
+    pub async fn connect(access: &Access) -> Result<Self> {
+        let mut config = configuration(access).await?;
+        if let Some(namespace) = &access.namespace {
+            config.default_namespace.clone_from(namespace);
+        }
+        if access.impersonate.is_some() {
+            config.auth_info.impersonate.clone_from(&access.impersonate);
+        }
+        config.connect_timeout = Some(CONNECT);
+        config.read_timeout = Some(ANSWER);
+        config.reset_reader_on_write = true;
+        let server = config.cluster_url.clone();
+        let namespace = config.default_namespace.clone();
+        let tls_server_name = config.tls_server_name.clone();
+        let client = kube::Client::try_from(config)
+            .map_err(|error| Error::Kubeconfig(super::error::causes(&error)))?;
+        Ok(Self {
+            client,
+            server,
+            namespace,
+            tls_server_name,
+        })
+    }
+
+    /// Sends one request.
+    pub(super) async fn send<T: DeserializeOwned>(
+        &self,
+        call: &Call,
+        request: std::result::Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+    ) -> Result<T> {
+        let request = request.map_err(|error| Error::Other {
+            call: Box::new(call.clone()),
+            why: error.to_string(),
+        })?;
+        self.client
+            .request(request)
+            .await
+            .map_err(|error| Error::of(call, &self.server.to_string(), &error))
+    }
+}
+
+async fn configuration(access: &Access) -> Result<Config> {
+    let options = KubeConfigOptions {
+        context: access.context.clone(),
+        ..Default::default()
+    };
+    if let Some(path) = &access.kubeconfig {
+        let file = Kubeconfig::read_from(path)?;
+        return from_file(file, &options).await;
+    }
+    match Kubeconfig::read() {
+        Ok(file) => from_file(file, &options).await,
+        Err(KubeconfigError::FindPath) => Ok(Config::incluster().map_err(|_| Error::NoKubeconfig)?),
+        Err(KubeconfigError::ReadConfig(error, path))
+            if error.kind() == std::io::ErrorKind::NotFound =>
+        {
+            // As kubectl: a file that was named must be there, the default need not.
+            if std::env::var_os("KUBECONFIG").is_some_and(|value| !value.is_empty()) {
+                return Err(Error::Kubeconfig(format!(
+                    "$KUBECONFIG names {}, which does not exist",
+                    path.display()
+                )));
+            }
+            Config::incluster().map_err(|_| Error::NoKubeconfig)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn from_file(file: Kubeconfig, options: &KubeConfigOptions) -> Result<Config> {
+    let contexts: Vec<String> = file
+        .contexts
+        .iter()
+        .map(|context| context.name.clone())
+        .collect();
+    match Config::from_custom_kubeconfig(file, options).await {
+        Ok(config) => Ok(config),
+        Err(KubeconfigError::LoadContext(name)) => Err(Error::Kubeconfig(format!(
+            "it has no context {name:?}; it has {}",
+            if contexts.is_empty() {
+                "none".to_owned()
+            } else {
+                contexts.join(", ")
+            }
+        ))),
+        Err(KubeconfigError::CurrentContextNotSet) => Err(Error::Kubeconfig(
+            "it has no current-context; choose one with --context".to_owned(),
+        )),
+        Err(error) => Err(error.into()),
+    }
+}

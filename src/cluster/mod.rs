@@ -1,0 +1,23 @@
+//! The API server: reached as kubectl reaches it, asked and told what a plan says.
+//!
+//! Objects come and go as `serde_json::Value`, so that no field is lost that this
+//! version of certtool does not know. Every error names the verb, the object and, when
+//! access is denied, the RBAC rule that grants it.
+
+mod call;
+mod client;
+mod error;
+mod injectables;
+mod probe;
+mod requests;
+mod server;
+
+pub use call::Call;
+pub use client::{Access, Cluster};
+pub use error::{Error, Result};
+pub use injectables::{Applied, Mode, Selection};
+pub use probe::{ProbeTarget, Proof, Verdict, prove};
+pub use server::api_server_names;
+
+/// The field manager of certtool's writes, as `managedFields` shows it.
+pub const FIELD_MANAGER: &str = "certtool";

@@ -1,0 +1,399 @@
+//! Authorities: a CA certificate with its key, and what they issue.
+
+use time::OffsetDateTime;
+
+use super::assemble::{self, AssembleError, IssuerSide};
+use super::certificate::hex;
+use super::{
+    CaConstraint, Certificate, DistinguishedName, Grant, NameConstraints, PrivateKey, PublicKey,
+    Serial, SignatureError, Usage, Validity, check_size,
+};
+
+/// A CA certificate, the chain above it, and the key that belongs to it.
+#[derive(Debug)]
+pub struct Authority {
+    /// The issuing certificate.
+    certificate: Certificate,
+    /// What certifies it, in order; empty for a root.
+    above: Vec<Certificate>,
+    key: PrivateKey,
+}
+
+/// What a new self-signed CA is to be.
+#[derive(Debug, Clone)]
+pub struct CaSpec {
+    /// The subject; not empty, since it becomes the issuer of every leaf.
+    pub subject: DistinguishedName,
+    /// The dates.
+    pub validity: Validity,
+    /// How many intermediate CAs may follow; `Some(0)` unless there is a reason.
+    pub path_length: Option<u8>,
+    /// Names that it may issue for.
+    pub name_constraints: NameConstraints,
+}
+
+/// Why a certificate and a key do not make an authority.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AuthorityError {
+    /// No certificate was given.
+    #[error("there is no CA certificate")]
+    Empty,
+    /// The certificate is not a CA.
+    #[error(
+        "the certificate {subject} is not a CA: its basic constraints do not say CA:TRUE, so nothing that it signs verifies{}",
+        if *version == 1 { " (it is an X.509 version 1 certificate: `openssl x509 -req` without extensions makes those)" } else { "" }
+    )]
+    NotCa {
+        /// Its subject.
+        subject: String,
+        /// Its version.
+        version: u32,
+    },
+    /// The certificate's key usage does not allow signing.
+    #[error("the CA certificate {0} may not sign certificates: its key usage lacks keyCertSign")]
+    MayNotSign(String),
+    /// The key belongs to another certificate.
+    #[error(
+        "the private key does not belong to the CA certificate {subject} (SHA-256 {fingerprint})"
+    )]
+    KeyMismatch {
+        /// Its subject.
+        subject: String,
+        /// Its fingerprint.
+        fingerprint: String,
+    },
+    /// A certificate of the chain does not certify the one before it.
+    #[error("the chain is out of order: {child} is issued by {issuer}, but {next} follows")]
+    Chain {
+        /// The certificate.
+        child: String,
+        /// Its issuer.
+        issuer: String,
+        /// What follows.
+        next: String,
+    },
+    /// A signature of the chain does not verify.
+    #[error(
+        "the chain is broken: {child} is not signed by {next}, which has the issuer's name: {why}"
+    )]
+    ChainSignature {
+        /// The certificate.
+        child: String,
+        /// What follows.
+        next: String,
+        /// What the verification said.
+        why: SignatureError,
+    },
+    /// A path length of the chain does not allow the CAs below it.
+    #[error(
+        "the chain never verifies: {subject} allows {allowed} intermediate CAs below it and there are {below}"
+    )]
+    ChainPathLength {
+        /// Whose path length.
+        subject: String,
+        /// The path length.
+        allowed: u8,
+        /// How many CAs are below it in the chain.
+        below: usize,
+    },
+    /// The CA could not be made.
+    #[error("could not make the CA certificate: {0}")]
+    Creation(String),
+}
+
+/// Why an authority does not issue a certificate.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IssueError {
+    /// The CA is out of date.
+    #[error("the CA {subject} is not valid at {now}: it runs from {not_before} to {not_after}")]
+    CaNotValid {
+        /// Its subject.
+        subject: String,
+        /// When it was asked.
+        now: String,
+        /// Its first instant.
+        not_before: String,
+        /// Its last instant.
+        not_after: String,
+    },
+    /// Nothing is left of the validity after clamping to the CA's.
+    #[error("the certificate would not be valid at all: from {not_before} to {not_after}")]
+    EmptyValidity {
+        /// First instant.
+        not_before: String,
+        /// Last instant.
+        not_after: String,
+    },
+    /// Neither a SAN nor a subject.
+    #[error("the certificate would name nobody: it has no subject alternative name and no subject")]
+    NoNames,
+    /// The CA's path length allows no further CA.
+    #[error(
+        "the CA {subject} has path length {own}, so that it may {} (RFC 5280, section 4.2.1.9)",
+        if *own == 0 { "not certify another CA" } else { "certify only CAs with a smaller one" }
+    )]
+    PathLength {
+        /// Its subject.
+        subject: String,
+        /// Its path length.
+        own: u8,
+    },
+    /// The CA's name constraints forbid a name.
+    #[error("the CA's name constraints forbid a name: {0} (RFC 5280, section 4.2.1.10)")]
+    NameConstraints(String),
+    /// Names, key or encoding.
+    #[error("{0}")]
+    Content(String),
+}
+
+impl From<AssembleError> for IssueError {
+    fn from(error: AssembleError) -> Self {
+        Self::Content(error.to_string())
+    }
+}
+
+fn check_is_ca(certificate: &Certificate) -> Result<(), AuthorityError> {
+    let subject = || certificate.subject.to_string();
+    if certificate.ca.is_none() {
+        return Err(AuthorityError::NotCa {
+            subject: subject(),
+            version: certificate.version,
+        });
+    }
+    if !certificate.may_sign_certificates() {
+        return Err(AuthorityError::MayNotSign(subject()));
+    }
+    Ok(())
+}
+
+/// Whether `next` certifies `child`: by name, and by its key.
+fn check_link(child: &Certificate, next: &Certificate) -> Result<(), AuthorityError> {
+    if child.issuer != next.subject {
+        return Err(AuthorityError::Chain {
+            child: child.subject.to_string(),
+            issuer: child.issuer.to_string(),
+            next: next.subject.to_string(),
+        });
+    }
+    child
+        .check_signed_by(next)
+        .map_err(|why| AuthorityError::ChainSignature {
+            child: child.subject.to_string(),
+            next: next.subject.to_string(),
+            why,
+        })
+}
+
+impl Authority {
+    /// An authority from a chain (the issuing certificate first) and its key.
+    ///
+    /// # Errors
+    /// See [`AuthorityError`]. Dates are checked when it issues.
+    pub fn new(chain: Vec<Certificate>, key: PrivateKey) -> Result<Self, AuthorityError> {
+        let mut chain = chain.into_iter();
+        let certificate = chain.next().ok_or(AuthorityError::Empty)?;
+        let above: Vec<_> = chain.collect();
+        if certificate.public_key != *key.public_key() {
+            return Err(AuthorityError::KeyMismatch {
+                subject: certificate.subject.to_string(),
+                fingerprint: certificate.fingerprint(),
+            });
+        }
+        check_is_ca(&certificate)?;
+        let mut child = &certificate;
+        for (below, next) in (1..).zip(&above) {
+            check_is_ca(next)?;
+            check_link(child, next)?;
+            if let Some(allowed) = next.ca.and_then(|ca| ca.path_length)
+                && usize::from(allowed) < below
+            {
+                return Err(AuthorityError::ChainPathLength {
+                    subject: next.subject.to_string(),
+                    allowed,
+                    below,
+                });
+            }
+            child = next;
+        }
+        Ok(Self {
+            certificate,
+            above,
+            key,
+        })
+    }
+
+    /// A new self-signed authority.
+    ///
+    /// # Errors
+    /// [`AuthorityError::Creation`].
+    pub fn self_signed(
+        spec: &CaSpec,
+        key: PrivateKey,
+        serial: Serial,
+    ) -> Result<Self, AuthorityError> {
+        let failed = |error: String| AuthorityError::Creation(error);
+        if spec.subject.is_empty() {
+            return Err(failed(
+                "a CA needs a subject (RFC 5280, section 4.1.2.4)".to_owned(),
+            ));
+        }
+        let grant = Grant {
+            subject: spec.subject.clone(),
+            names: Vec::new(),
+            usages: vec![Usage::CertSign, Usage::CrlSign],
+            validity: spec.validity,
+            ca: Some(CaConstraint {
+                path_length: spec.path_length,
+            }),
+            name_constraints: spec.name_constraints.clone(),
+            crl_urls: Vec::new(),
+            extensions: Vec::new(),
+        };
+        let issuer = IssuerSide {
+            name: spec.subject.as_der(),
+            key_identifier: None,
+            key: &key,
+        };
+        let der = assemble::certificate(&grant, key.public_key(), serial, &issuer)
+            .map_err(|error| failed(error.to_string()))?;
+        let certificate = Certificate::from_der(&der).map_err(|error| failed(error.to_string()))?;
+        Self::new(vec![certificate], key)
+    }
+
+    /// The issuing certificate.
+    #[must_use]
+    pub fn certificate(&self) -> &Certificate {
+        &self.certificate
+    }
+
+    /// The issuing certificate and what certifies it.
+    pub fn chain(&self) -> impl Iterator<Item = &Certificate> {
+        std::iter::once(&self.certificate).chain(&self.above)
+    }
+
+    /// The CA's private key, for storing it.
+    #[must_use]
+    pub fn key(&self) -> &PrivateKey {
+        &self.key
+    }
+
+    /// The certificates that a server sends after its leaf: the chain without a root,
+    /// which the peer has or does not trust.
+    pub fn intermediates(&self) -> impl Iterator<Item = &Certificate> {
+        self.chain()
+            .filter(|certificate| !certificate.is_self_issued())
+    }
+
+    /// The certificate that peers are to trust: the top of the chain.
+    #[must_use]
+    pub fn trust_anchor(&self) -> &Certificate {
+        self.above.last().unwrap_or(&self.certificate)
+    }
+
+    /// Whether `certificate` names this authority as its issuer, by name and, where both
+    /// have one, by key identifier.
+    #[must_use]
+    pub fn issued(&self, certificate: &Certificate) -> bool {
+        let ca = self.certificate();
+        certificate.issuer == ca.subject
+            && match (&certificate.authority_key_id, &ca.subject_key_id) {
+                (Some(theirs), Some(ours)) => theirs == ours,
+                _ => true,
+            }
+    }
+
+    /// Whether the authority may sign at `now`.
+    ///
+    /// # Errors
+    /// [`IssueError::CaNotValid`].
+    pub fn check_valid_at(&self, now: OffsetDateTime) -> Result<(), IssueError> {
+        let ca = self.certificate();
+        if ca.is_valid_at(now) {
+            return Ok(());
+        }
+        Err(IssueError::CaNotValid {
+            subject: ca.subject.to_string(),
+            now: now.to_string(),
+            not_before: ca.validity.not_before.to_string(),
+            not_after: ca.validity.not_after.to_string(),
+        })
+    }
+
+    /// Issues a certificate for `public_key` that says what `grant` says and no more,
+    /// its dates cut to the CA's own.
+    ///
+    /// # Errors
+    /// See [`IssueError`].
+    pub fn issue(
+        &self,
+        public_key: &PublicKey,
+        grant: &Grant,
+        now: OffsetDateTime,
+        serial: Serial,
+    ) -> Result<Certificate, IssueError> {
+        self.check_valid_at(now)?;
+        let ca = self.certificate();
+        if grant.names.is_empty() && grant.subject.is_empty() {
+            return Err(IssueError::NoNames);
+        }
+        check_size(&grant.names).map_err(|error| IssueError::Content(error.to_string()))?;
+        if let (
+            Some(asked),
+            Some(CaConstraint {
+                path_length: Some(own),
+            }),
+        ) = (grant.ca, ca.ca)
+            && (own == 0 || asked.path_length.is_some_and(|asked| asked >= own))
+        {
+            return Err(IssueError::PathLength {
+                subject: ca.subject.to_string(),
+                own,
+            });
+        }
+        self.check_names(grant)?;
+        let validity = Validity::new(
+            grant.validity.not_before.max(ca.validity.not_before),
+            grant.validity.not_after.min(ca.validity.not_after),
+        );
+        if validity.not_before >= validity.not_after {
+            return Err(IssueError::EmptyValidity {
+                not_before: validity.not_before.to_string(),
+                not_after: validity.not_after.to_string(),
+            });
+        }
+        let issuer = IssuerSide {
+            name: ca.subject.as_der(),
+            key_identifier: ca.subject_key_id.as_deref(),
+            key: &self.key,
+        };
+        let grant = Grant {
+            validity,
+            ..grant.clone()
+        };
+        let der = assemble::certificate(&grant, public_key, serial, &issuer)?;
+        Certificate::from_der(&der).map_err(|error| IssueError::Content(error.to_string()))
+    }
+
+    fn check_names(&self, grant: &Grant) -> Result<(), IssueError> {
+        let forbidden = self.chain().find_map(|ca| {
+            let constraints = &ca.constraints;
+            constraints.forbids_subject(&grant.subject).or_else(|| {
+                grant
+                    .names
+                    .iter()
+                    .find_map(|name| constraints.forbids(name))
+            })
+        });
+        forbidden.map_or(Ok(()), |why| Err(IssueError::NameConstraints(why)))
+    }
+
+    /// The key identifier in hexadecimal, for showing.
+    #[must_use]
+    pub fn key_id(&self) -> String {
+        self.certificate()
+            .subject_key_id
+            .as_deref()
+            .map(hex)
+            .unwrap_or_default()
+    }
+}

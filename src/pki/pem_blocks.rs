@@ -1,0 +1,53 @@
+//! PEM blocks (RFC 7468), read so that nothing between or in them is lost silently.
+
+use pem::Pem;
+
+/// All blocks of `text`.
+///
+/// Text around the blocks is allowed, as `openssl x509 -text` writes it; a `-----BEGIN`
+/// without a readable block is not.
+pub(super) fn parse(text: &[u8]) -> Result<Vec<Pem>, PemError> {
+    let blocks = pem::parse_many(text).map_err(|error| PemError::Malformed(describe(&error)))?;
+    let begins = count(text, b"-----BEGIN ");
+    if begins != blocks.len() {
+        return Err(PemError::Malformed(
+            "a -----BEGIN line has no block that can be read (a missing -----END line, or damaged base64)",
+        ));
+    }
+    Ok(blocks)
+}
+
+fn count(text: &[u8], marker: &[u8]) -> usize {
+    text.windows(marker.len())
+        .filter(|window| *window == marker)
+        .count()
+}
+
+/// Why text is not PEM. Never quotes the text, since it may hold a key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum PemError {
+    #[error("malformed PEM: {0}")]
+    Malformed(&'static str),
+}
+
+fn describe(error: &pem::PemError) -> &'static str {
+    match error {
+        pem::PemError::MismatchedTags(..) => "the labels of BEGIN and END differ",
+        pem::PemError::MalformedFraming => "the BEGIN and END lines do not fit together",
+        pem::PemError::MissingBeginTag => "there is no -----BEGIN line",
+        pem::PemError::MissingEndTag => "there is no -----END line",
+        pem::PemError::MissingData => "a block is empty",
+        pem::PemError::InvalidData(_) => "a block is not valid base64",
+        pem::PemError::InvalidHeader(_) => "a block has a malformed header",
+        pem::PemError::NotUtf8(_) => "the text is not UTF-8",
+    }
+}
+
+/// PEM of one DER structure, lines ending in LF.
+pub(super) fn encode(label: &str, der: &[u8]) -> String {
+    let block = Pem::new(label, der);
+    pem::encode_config(
+        &block,
+        pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF),
+    )
+}

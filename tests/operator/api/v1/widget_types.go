@@ -1,0 +1,67 @@
+package v1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// WidgetSpec is what a user asks for.
+type WidgetSpec struct {
+	// width of the widget. More than 100 is refused by the validating webhook.
+	// +kubebuilder:validation:Minimum=1
+	// +required
+	Width int32 `json:"width"`
+
+	// height of the widget. More than 100 is refused by the validating webhook.
+	// +kubebuilder:validation:Minimum=1
+	// +required
+	Height int32 `json:"height"`
+
+	// color of the widget. The defaulting webhook fills it in.
+	// +optional
+	Color string `json:"color,omitempty"`
+}
+
+// WidgetStatus is what was observed.
+type WidgetStatus struct {
+	// conditions of the widget.
+	// +listType=map
+	// +listMapKey=type
+	// +optional
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// +kubebuilder:object:root=true
+// +kubebuilder:storageversion
+// +kubebuilder:subresource:status
+// +kubebuilder:printcolumn:name="Width",type=integer,JSONPath=`.spec.width`
+// +kubebuilder:printcolumn:name="Height",type=integer,JSONPath=`.spec.height`
+// +kubebuilder:printcolumn:name="Color",type=string,JSONPath=`.spec.color`
+
+// Widget is the Schema for the widgets API.
+type Widget struct {
+	metav1.TypeMeta `json:",inline"`
+
+	// metadata is a standard object metadata.
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitzero"`
+
+	// spec is what a user asks for.
+	// +required
+	Spec WidgetSpec `json:"spec"`
+
+	// status is what was observed.
+	// +optional
+	Status WidgetStatus `json:"status,omitzero"`
+}
+
+// Hub marks this version as the one that the others convert to and from.
+func (*Widget) Hub() {}
+
+// +kubebuilder:object:root=true
+
+// WidgetList is a list of Widgets.
+type WidgetList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitzero"`
+	Items           []Widget `json:"items"`
+}
