@@ -4,6 +4,7 @@
 //! wherever it stands, within block scalars too: YAML forbids such lines in any content. What
 //! stands between two markers may also be several JSON values in a row.
 
+use std::cell::OnceCell;
 use std::ops::Range;
 
 use memchr::{memchr, memchr_iter};
@@ -30,7 +31,12 @@ pub struct Document<'a> {
     pub json: bool,
     /// The line at which `range` starts.
     first_line: usize,
+    /// The line breaks before every `STRIDE`th byte.
+    breaks: OnceCell<Vec<usize>>,
 }
+
+/// How far apart the known line numbers of a document are.
+const STRIDE: usize = 4096;
 
 impl<'a> Document<'a> {
     /// Its text.
@@ -63,7 +69,18 @@ impl<'a> Document<'a> {
     #[must_use]
     pub fn line_at(&self, offset: usize) -> usize {
         let before = self.bytes.get(..offset).unwrap_or(self.bytes);
-        self.first_line + memchr_iter(b'\n', before).count()
+        let breaks = self.breaks.get_or_init(|| {
+            let strides = self.bytes.chunks_exact(STRIDE);
+            let counts = strides.scan(0, |sum, stride| {
+                *sum += memchr_iter(b'\n', stride).count();
+                Some(*sum)
+            });
+            std::iter::once(0).chain(counts).collect()
+        });
+        let stride = before.len() / STRIDE;
+        let rest = before.get(stride * STRIDE..).unwrap_or_default();
+        let known = breaks.get(stride).copied().unwrap_or_default();
+        self.first_line + known + memchr_iter(b'\n', rest).count()
     }
 
     pub(super) fn error(&self, fault: Fault) -> DocumentError {
@@ -161,6 +178,7 @@ impl<'a> Documents<'a> {
             range,
             json,
             first_line,
+            breaks: OnceCell::new(),
         }
     }
 
