@@ -132,7 +132,7 @@ fn run(
                 Ok(request) => one(&cluster, &request, decision, policy, words, mode)
                     .await
                     .with_context(|| format!("certificatesigningrequest/{}", request.name))
-                    .map(|result| Decided::of(&request, &result)),
+                    .map(|result| Decided::of(&request, result)),
                 Err(error) => Err(error),
             };
             match outcome {

@@ -209,7 +209,7 @@ fn good_pair(
         && leaf.is_valid_at(now)
         && now < leaf.validity.at_fraction(RENEW_AT)
         && names.iter().all(|name| leaf.covers(name));
-    good.then(|| *leaf)
+    good.then_some(*leaf)
 }
 
 /// The key and the request of an issue under way, kept beside the pair until it is written:

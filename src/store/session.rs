@@ -55,10 +55,9 @@ impl Session {
                 let _ = fs::remove_file(&path);
                 false
             }
-            Ok(Err(TryLockError::WouldBlock)) => true,
             Err(error) if error.kind() == ErrorKind::NotFound => false,
-            // Nothing is taken from a process that may be alive.
-            Ok(Err(TryLockError::Error(_))) | Err(_) => true,
+            // Locked, or in doubt: nothing is taken from a process that may be alive.
+            Ok(Err(TryLockError::WouldBlock | TryLockError::Error(_))) | Err(_) => true,
         }
     }
 }
