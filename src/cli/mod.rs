@@ -39,6 +39,9 @@ pub use self::exit::{ExitStatus, Refused, TimedOut, UsageError};
 pub use self::output::{Format, Printer};
 use self::root::{Command, Root};
 
+/// Lines of the help that are longer are hard to read, however wide the terminal is.
+const WIDEST: usize = 100;
+
 /// Parses `args` and runs the command; the process's exit code.
 #[must_use]
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -103,7 +106,7 @@ pub fn command(plugin: bool) -> clap::Command {
 }
 
 fn command_for(plugin: bool, args: &[OsString]) -> clap::Command {
-    let command = with_environment(Root::command(), args);
+    let command = with_environment(Root::command(), args).max_term_width(WIDEST);
     if plugin {
         // As kubectl shows its plugins.
         command
