@@ -1,6 +1,6 @@
 //! The CA that signs for this machine: an existing one, or a local one made once.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args;
@@ -173,7 +173,7 @@ fn load_or_make(dir: &CaDir, now: OffsetDateTime) -> anyhow::Result<LocalAuthori
     })
 }
 
-fn parse(files: &CaFiles, certificate: &PathBuf, key: &PathBuf) -> anyhow::Result<Authority> {
+fn parse(files: &CaFiles, certificate: &Path, key: &Path) -> anyhow::Result<Authority> {
     let (Some(cert_pem), Some(key_pem)) = (&files.cert, &files.key) else {
         bail!("the CA is incomplete");
     };
