@@ -168,7 +168,7 @@ fn only_the_chosen_webhooks_of_a_configuration_change_and_more_can_be_added() {
             .local_dev(&["detach", "--webhook", &two])
             .done()
             .prints(&format!("{two}: restored"))
-            .is_silent_about(&one);
+            .without(&one);
         let urls = world.urls(&path).await;
         assert!(
             urls[0].starts_with("https://") && urls[1].is_empty(),

@@ -216,7 +216,7 @@ fn manifests_that_are_applied_while_attached_do_not_prevent_detaching() {
         world
             .attach(webhook.address().port(), &[])
             .done()
-            .is_silent_about("field manager");
+            .without("field manager");
         // kubectl merges: service beside url, which the API server refuses.
         let applied = world.cluster.try_kubectl(&["apply", "-f", "-"], &manifest);
         let refusal = String::from_utf8_lossy(&applied.stderr).into_owned();
@@ -254,7 +254,7 @@ fn webhooks_that_came_or_went_in_between_are_left_as_they_are() {
             .done()
             .prints("v.example.com: no longer exists")
             .prints("w.example.com: restored")
-            .is_silent_about("new.example.com");
+            .without("new.example.com");
         let after = world.content(&paths[1]).await;
         assert_eq!(after["webhooks"][0], edited["webhooks"][0]);
         assert_eq!(after["webhooks"][1], before[1]["webhooks"][1]);

@@ -103,7 +103,7 @@ fn a_cluster_that_is_not_there_or_not_trusted_is_named() {
         status(&nobody, &[])
             .ended(1)
             .explains("the API server does not accept these credentials")
-            .is_silent_about("not-a-token");
+            .without("not-a-token");
     });
 }
 

@@ -5,7 +5,7 @@ use k8s_openapi::api::rbac::v1::PolicyRule;
 use crate::{
     World,
     support::{self, rule},
-    world::VALIDATING,
+    world::{VALIDATING, alone},
 };
 
 const ADMISSION: &str = "admissionregistration.k8s.io";
@@ -40,7 +40,6 @@ fn rights(without: (&str, &str)) -> Vec<PolicyRule> {
 fn every_missing_right_is_named_with_the_rule_that_grants_it() {
     support::run(async {
         let world = World::new("rights").await;
-        let webhook = world.serve();
         let paths = [
             world
                 .configuration(MUTATING, "m", &[("m.example.com", "/mutate")])
@@ -52,17 +51,16 @@ fn every_missing_right_is_named_with_the_rule_that_grants_it() {
         ];
         let before = world.contents(&paths).await;
         let ns = world.namespace.clone();
-        let port = webhook.address().port();
         let cases = [
-            ("list", MUTATING, ADMISSION, ""),
-            ("list", CRDS, EXTENSIONS, ""),
-            ("create", VALIDATING, ADMISSION, ""),
-            ("create", "configmaps", "", ""),
-            ("patch", MUTATING, ADMISSION, "m"),
-            ("patch", VALIDATING, ADMISSION, "v"),
-            ("patch", CRDS, EXTENSIONS, "crd"),
+            ("list", MUTATING, ADMISSION),
+            ("list", CRDS, EXTENSIONS),
+            ("create", VALIDATING, ADMISSION),
+            ("create", "configmaps", ""),
+            ("patch", MUTATING, ADMISSION),
+            ("patch", VALIDATING, ADMISSION),
+            ("patch", CRDS, EXTENSIONS),
         ];
-        for (number, (verb, resource, group, _)) in cases.into_iter().enumerate() {
+        for (number, (verb, resource, group)) in cases.into_iter().enumerate() {
             let name = format!("dev-{number}");
             let rights = rights((verb, resource));
             let kubeconfig = world
@@ -70,8 +68,6 @@ fn every_missing_right_is_named_with_the_rule_that_grants_it() {
                 .service_account(&ns, &name, &[], &rights)
                 .await;
             let user = world.as_user(kubeconfig);
-            // It serves this machine's pair; each user has a machine of their own.
-            std::fs::create_dir_all(user.cert_dir()).unwrap();
             let server = user.serve();
             let said = user
                 .attach(server.address().port(), &["-n", "default"])
@@ -113,7 +109,38 @@ fn every_missing_right_is_named_with_the_rule_that_grants_it() {
             .explains("not allowed to patch customresourcedefinitions");
         user.detach(&[]).done().prints("restored");
         assert_eq!(world.contents(&paths).await, before);
-        drop((webhook, port));
+    });
+}
+
+#[test]
+fn a_probe_that_is_refused_half_way_is_removed_and_one_that_cannot_be_is_named() {
+    let cluster = alone();
+    support::run(async {
+        let world = World::on(&cluster, "half").await;
+        world
+            .configuration(VALIDATING, "v", &[("v.example.com", "/validate")])
+            .await;
+        let ns = world.namespace.clone();
+        let attach = async |name: &str, rights: &[PolicyRule]| {
+            let kubeconfig = cluster.service_account(&ns, name, &[], rights).await;
+            let user = world.as_user(kubeconfig);
+            let server = user.serve();
+            user.attach(server.address().port(), &["-n", "default"])
+                .ended(1)
+        };
+        attach("makes-no-config-map", &rights(("create", "configmaps"))).await;
+        assert_eq!(world.probes().await, [""; 0]);
+
+        let said = attach("deletes-nothing", &rights(("delete", VALIDATING))).await;
+        let left = world.probes().await;
+        assert_eq!(left.len(), 1, "{}", said.stderr);
+        said.explains(&format!(
+            "not allowed to delete validatingwebhookconfigurations.admissionregistration.k8s.io {:?}",
+            left[0]
+        ))
+        .explains("verbs: [\"delete\"]");
+        let path = format!("/apis/{ADMISSION}/v1/{VALIDATING}/{}", left[0]);
+        world.delete(&path).await;
     });
 }
 
@@ -130,7 +157,7 @@ fn a_user_that_may_not_be_impersonated_is_no_matter_of_the_request() {
         user.local_dev(&["status", "--as", "root"])
             .ended(1)
             .explains("cannot impersonate")
-            .is_silent_about("ClusterRole rule");
+            .without("ClusterRole rule");
         // Whoever may do everything sees what another may not.
         let ann = format!("system:serviceaccount:{ns}:nobody");
         world

@@ -18,6 +18,7 @@ mod choosing;
 mod detaching;
 mod failing;
 mod forbidden;
+mod interrupted;
 mod operating;
 mod proving;
 mod racing;

@@ -175,7 +175,7 @@ fn a_command_that_ends_before_it_serves_leaves_nothing_behind() {
                 .world
                 .local_dev(&stage.args(&label, &port, &["sh", "-c", script]))
                 .ended(5)
-                .is_silent_about("error");
+                .without("error");
             stage.assert_put_back().await;
         }
         // It ends at any moment while webhooks are being attached.
@@ -237,7 +237,7 @@ fn a_command_that_cannot_be_started_or_has_nothing_to_attach_changes_nothing() {
             .local_dev(&stage.args("test=nothing", &port, &["sh", "-c", "echo started"]))
             .ended(1)
             .explains("no webhook with labels test=nothing")
-            .is_silent_about("started");
+            .without("started");
         stage.assert_put_back().await;
     });
 }
