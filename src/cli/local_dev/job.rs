@@ -9,10 +9,9 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
-use super::attach::ReachArgs;
 use super::certs::{self, CertArgs, FoundServices};
 use super::proof::Proving;
-use super::reach::{self, UrlHost};
+use super::reach::{self, ReachArgs, UrlHost};
 use super::records::{self, Found, Known, Memory};
 use super::report::rfc3339;
 use super::restore::{self, Detached, Which};
