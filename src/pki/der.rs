@@ -121,7 +121,7 @@ mod tests {
         let parts = elements(outer.content).unwrap();
         assert_eq!(parts.len(), 2);
         assert_eq!(parts[0].whole, [0x02, 0x01, 0x05]);
-        assert_eq!(parts[1].content, []);
+        assert!(parts[1].content.is_empty());
     }
 
     #[test]
