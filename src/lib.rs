@@ -3,6 +3,7 @@
 //! # Map
 //! Pure, values in and values out; no I/O, no clock:
 //! * [`pki`]: keys, requests, certificates, authorities, trust bundles
+//! * [`cfssl`]: cfssl's CSR JSON and signing config, read into pki's types
 //! * [`injectable`]: the four kinds that carry a `caBundle`, and how to patch them safely
 //! * [`manifest`]: reading manifests
 //! * [`plan`]: what to do next, as data
