@@ -6,6 +6,7 @@
 //! * [`injectable`]: the four kinds that carry a `caBundle`, and how to patch them safely
 //! * [`manifest`]: reading manifests
 //! * [`plan`]: what to do next, as data
+//! * [`request`]: CertificateSigningRequest objects as values
 //!
 //! Shell, doing what a plan says:
 //! * [`store`]: the certificate directory and the CA's
@@ -20,12 +21,14 @@
 //! * a certificate says what was granted and nothing that a request asked for besides;
 //! * nothing is written unless something differs, and only fields that are ours.
 
+pub mod cfssl;
 pub mod cli;
 pub mod cluster;
 pub mod injectable;
 pub mod manifest;
 pub mod pki;
 pub mod plan;
+pub mod request;
 pub mod store;
 
 mod entropy;

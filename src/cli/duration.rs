@@ -16,17 +16,28 @@ pub(super) fn parse(text: &str) -> Result<Duration, String> {
     Ok(parsed)
 }
 
-/// About how long, in the largest fitting unit: `29 days`, `3 hours`, `40 seconds`.
+/// About how long, to the nearest of the largest fitting unit: `30 days`, `3 hours`, `40 seconds`.
 pub(super) fn about(duration: Duration) -> String {
     let seconds = duration.whole_seconds().unsigned_abs();
     let (count, unit) = match seconds {
         0..120 => (seconds, "second"),
-        120..7200 => (seconds / 60, "minute"),
-        7200..172_800 => (seconds / 3600, "hour"),
-        _ => (seconds / 86_400, "day"),
+        120..7200 => ((seconds + 30) / 60, "minute"),
+        7200..172_800 => ((seconds + 1800) / 3600, "hour"),
+        _ => ((seconds + 43_200) / 86_400, "day"),
     };
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {unit}{plural}")
+}
+
+/// As kubectl shows an age: `45s`, `12m`, `3h`, `29d`.
+pub(super) fn short(duration: Duration) -> String {
+    let seconds = duration.whole_seconds().max(0);
+    match seconds {
+        0..120 => format!("{seconds}s"),
+        120..7200 => format!("{}m", seconds / 60),
+        7200..172_800 => format!("{}h", seconds / 3600),
+        _ => format!("{}d", seconds / 86_400),
+    }
 }
 
 #[cfg(test)]
@@ -57,8 +68,13 @@ mod tests {
     }
 
     #[test]
-    fn about_uses_the_largest_fitting_unit() {
-        assert_eq!(about(Duration::days(30) - Duration::SECOND), "29 days");
+    fn about_rounds_to_the_largest_fitting_unit() {
+        assert_eq!(about(Duration::days(30) - Duration::SECOND), "30 days");
+        assert_eq!(about(Duration::hours(30 * 24 - 13)), "29 days");
+        assert_eq!(
+            about(Duration::minutes(10) - Duration::SECOND),
+            "10 minutes"
+        );
         assert_eq!(about(Duration::seconds(1)), "1 second");
         assert_eq!(about(Duration::hours(3)), "3 hours");
     }

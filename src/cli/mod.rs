@@ -4,21 +4,36 @@
 //! A command resolves its options, calls the core and the shell, and renders through
 //! the one [`Printer`]. stdout carries results alone; everything else is stderr.
 
+mod authority;
+mod ca;
 mod completion;
+mod decide;
+mod describe;
 mod dry_run;
 mod duration;
 mod exit;
+mod fetch;
+mod genkey;
+mod input;
+mod issue;
 mod kubernetes;
+mod list;
 mod local_dev;
 mod man;
 mod output;
+mod policy;
+mod progress;
+mod report;
 mod root;
 mod runtime;
+mod sign;
+mod submit;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, FromArgMatches};
+use clap::builder::BoolishValueParser;
+use clap::{Arg, ArgAction, CommandFactory, FromArgMatches};
 
 pub use self::exit::{ExitStatus, Refused, TimedOut, UsageError};
 pub use self::output::{Format, Printer};
@@ -27,9 +42,9 @@ use self::root::{Command, Root};
 /// Parses `args` and runs the command; the process's exit code.
 #[must_use]
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let mut args = args.into_iter().peekable();
-    let plugin = args.peek().is_some_and(|program| is_plugin(program));
-    let matches = match command(plugin).try_get_matches_from(args) {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let plugin = args.first().is_some_and(is_plugin);
+    let matches = match command_for(plugin, &args).try_get_matches_from(&args) {
         Ok(matches) => matches,
         Err(error) => {
             // Help and version go to stdout with exit code 0, mistakes to stderr with 2.
@@ -60,15 +75,35 @@ fn run(root: Root, printer: &Printer) -> anyhow::Result<ExitStatus> {
     crate::install_crypto_provider();
     match root.command {
         Command::LocalDev(args) => local_dev::run(args, &root.kubernetes, printer),
+        Command::Genkey(args) => genkey::run(&args, printer),
+        Command::Submit(args) => submit::run(&args, &root.kubernetes, printer),
+        Command::List(args) => list::run(&args, &root.kubernetes, printer),
+        Command::Describe(args) => describe::run(&args, &root.kubernetes, printer),
+        Command::Approve(args) => decide::approve(&args, &root.kubernetes, printer),
+        Command::Deny(args) => decide::deny(&args, &root.kubernetes, printer),
+        Command::Sign(args) => sign::run(&args, &root.kubernetes, printer),
+        Command::Fetch(args) => fetch::run(&args, &root.kubernetes, printer),
+        Command::Issue(args) => issue::run(&args, &root.kubernetes, printer),
+        Command::Ca(args) => ca::run(&args, &root.kubernetes, printer),
         Command::Completion(args) => completion::run(&args, printer),
         Command::Man => man::run(printer),
     }
 }
 
+/// An instant for people and scripts: RFC 3339 in UTC.
+fn instant(at: time::OffsetDateTime) -> String {
+    at.format(&time::format_description::well_known::Rfc3339)
+        .unwrap_or_else(|_| at.to_string())
+}
+
 /// The whole command line, each long option with its environment variable.
 #[must_use]
 pub fn command(plugin: bool) -> clap::Command {
-    let command = with_environment(Root::command());
+    command_for(plugin, &[])
+}
+
+fn command_for(plugin: bool, args: &[OsString]) -> clap::Command {
+    let command = with_environment(Root::command(), args);
     if plugin {
         // As kubectl shows its plugins.
         command
@@ -86,17 +121,53 @@ fn is_plugin(program: &OsString) -> bool {
         .is_some_and(|name| name.to_string_lossy().starts_with("kubectl-certtool"))
 }
 
-/// `--cert-dir` is also `CERTTOOL_CERT_DIR`, and so on for every long option.
-fn with_environment(command: clap::Command) -> clap::Command {
+/// `--cert-dir` is also `CERTTOOL_CERT_DIR`, and so on for every long option. An empty
+/// variable counts as unset, and one that conflicts with an option in `args` is not looked
+/// at: whoever typed the option did not type the variable.
+fn with_environment(command: clap::Command, args: &[OsString]) -> clap::Command {
+    let mut silenced = Vec::new();
+    for arg in command.get_arguments() {
+        for other in command.get_arg_conflicts_with(arg) {
+            for (typed, silent) in [(arg, other), (other, arg)] {
+                if is_typed(typed, args) {
+                    silenced.push(silent.get_id().clone());
+                }
+            }
+        }
+    }
     command
         .mut_args(|arg| match arg.get_long() {
             Some("help" | "version") | None => arg,
+            Some(_) if silenced.contains(arg.get_id()) => arg,
             Some(long) => {
                 let variable = format!("CERTTOOL_{}", long.to_uppercase().replace('-', "_"));
-                arg.env(variable).hide_env(true)
+                if std::env::var_os(&variable).is_some_and(|value| value.is_empty()) {
+                    return arg;
+                }
+                let is_flag = matches!(arg.get_action(), ArgAction::SetTrue);
+                let arg = arg.env(variable).hide_env(true);
+                if is_flag {
+                    // `CERTTOOL_QUIET=1`, not only `=true`.
+                    arg.value_parser(BoolishValueParser::new())
+                } else {
+                    arg
+                }
             }
         })
-        .mut_subcommands(with_environment)
+        .mut_subcommands(|subcommand| with_environment(subcommand, args))
+}
+
+/// Whether the option is among the arguments, as far as that shows without parsing them.
+fn is_typed(option: &Arg, args: &[OsString]) -> bool {
+    let words = args.iter().skip(1).map(|word| word.to_string_lossy());
+    words.take_while(|word| word != "--").any(|word| {
+        if let Some(word) = word.strip_prefix("--") {
+            let name = word.split('=').next();
+            return name.is_some() && name == option.get_long();
+        }
+        let short = word.strip_prefix('-').and_then(|word| word.chars().next());
+        short.is_some() && short == option.get_short()
+    })
 }
 
 #[cfg(test)]

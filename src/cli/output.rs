@@ -23,7 +23,7 @@ pub(super) struct OutputArgs {
     /// No progress, hints or warnings
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(super) quiet: bool,
-    /// More about what is being done; twice for requests
+    /// More about what is being done
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(super) verbose: u8,
     /// Format of messages on stderr
@@ -117,6 +117,12 @@ impl Printer {
         self.format
     }
 
+    /// Whether only results and errors are wanted.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
     /// Writes a result: `data` as JSON or YAML, or what `text` makes for people.
     ///
     /// # Errors
@@ -165,6 +171,31 @@ impl Printer {
         let text = String::from_utf8_lossy(&bytes).into_owned();
         text.lines()
             .map(|line| format!("{}\n", line.trim_end()))
+            .collect()
+    }
+
+    /// `KIND/NAME WHAT`, as kubectl says what it did.
+    ///
+    /// # Errors
+    /// When stdout cannot be written to.
+    pub fn named(&self, kind: &str, name: &str, what: &str) -> anyhow::Result<()> {
+        let data = serde_json::json!({ "kind": kind, "name": name, "result": what.trim() });
+        self.result(&data, || match self.format {
+            Format::Name => format!("{kind}/{name}\n"),
+            _ => format!("{kind}/{name} {what}\n"),
+        })
+    }
+
+    /// Lines cut to the width of the terminal, if stdout is one.
+    #[must_use]
+    pub fn fitted(&self, table: &str) -> String {
+        let Some((terminal_size::Width(width), _)) = terminal_size::terminal_size_of(io::stdout())
+        else {
+            return table.to_owned();
+        };
+        table
+            .lines()
+            .map(|line| format!("{}\n", console::truncate_str(line, usize::from(width), "…")))
             .collect()
     }
 

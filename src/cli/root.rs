@@ -4,7 +4,9 @@ use clap::{Parser, Subcommand};
 
 use super::kubernetes::KubernetesArgs;
 use super::output::OutputArgs;
-use super::{completion, local_dev};
+use super::{
+    ca, completion, decide, describe, fetch, genkey, issue, list, local_dev, sign, submit,
+};
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done or nothing to do; 1 error; 2 wrong usage; 3 a negative finding;
@@ -27,6 +29,16 @@ pub(super) struct Root {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     LocalDev(Box<local_dev::LocalDev>),
+    Genkey(genkey::Genkey),
+    Submit(submit::Submit),
+    List(list::List),
+    Describe(describe::Describe),
+    Approve(decide::Approve),
+    Deny(decide::Deny),
+    Sign(Box<sign::Sign>),
+    Fetch(fetch::Fetch),
+    Issue(Box<issue::Issue>),
+    Ca(ca::Ca),
     Completion(completion::Completion),
     /// Write the manual page to stdout
     Man,

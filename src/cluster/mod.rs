@@ -9,6 +9,8 @@ mod client;
 mod error;
 mod injectables;
 mod probe;
+mod requests;
+mod secrets;
 mod server;
 mod verdict;
 
@@ -17,6 +19,7 @@ pub use client::{Access, Cluster};
 pub use error::{Error, Result};
 pub use injectables::{Applied, Mode, Selection};
 pub use probe::{ProbeTarget, Until, prove};
+pub use secrets::{NotASecretName, SecretData, SecretName};
 pub use server::{api_server_names, listens};
 pub use verdict::{Proof, Verdict};
 

@@ -7,6 +7,7 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use memchr::{memchr, memmem};
 use serde_json::Value;
 
 /// The content of a `caBundle` field.
@@ -69,6 +70,9 @@ pub enum Finding {
     /// A PEM block of another type beside the certificates.
     #[error("caBundle holds a {0} block, which the API server skips")]
     OtherBlock(String),
+    /// Something that begins like a PEM block and is none.
+    #[error("caBundle holds a broken PEM block ({0}), which the API server skips")]
+    BrokenBlock(&'static str),
 }
 
 impl CaBundle {
@@ -118,18 +122,17 @@ impl CaBundle {
             };
             return Self::Invalid(fault);
         }
-        let blocks = match pem::parse_many(&bytes) {
-            Ok(blocks) => blocks,
-            Err(error) => return Self::Invalid(Fault::BrokenPem(error.to_string())),
-        };
-        if blocks.iter().any(|block| block.tag() == "CERTIFICATE") {
+        if Blocks(&bytes).any(|block| block == Ok("CERTIFICATE")) {
             return Self::Pem(bytes);
         }
-        let key = blocks.iter().find(|block| is_private_key(block.tag()));
-        Self::Invalid(match (key, blocks.first()) {
-            (Some(key), _) => Fault::PrivateKey(key.tag().to_owned()),
-            (None, Some(other)) => Fault::NoCertificate(other.tag().to_owned()),
-            (None, None) => Fault::BrokenPem("a block begins but does not end".to_owned()),
+        let labels = || Blocks(&bytes).filter_map(Result::ok);
+        let key = labels().find(|label| is_private_key(label));
+        let broken = Blocks(&bytes).find_map(Result::err);
+        Self::Invalid(match (key, broken, labels().next()) {
+            (Some(key), ..) => Fault::PrivateKey(key.to_owned()),
+            (None, Some(why), _) => Fault::BrokenPem(why.to_owned()),
+            (None, None, Some(other)) => Fault::NoCertificate(other.to_owned()),
+            (None, None, None) => Fault::NotPem,
         })
     }
 
@@ -151,18 +154,12 @@ impl CaBundle {
     /// What is odd about a usable bundle.
     #[must_use]
     pub fn findings(&self) -> Vec<Finding> {
-        let blocks = self.pem().and_then(|bytes| pem::parse_many(bytes).ok());
-        blocks
-            .unwrap_or_default()
-            .iter()
-            .filter(|block| block.tag() != "CERTIFICATE")
-            .map(|block| {
-                let label = block.tag().to_owned();
-                if is_private_key(&label) {
-                    Finding::PrivateKey(label)
-                } else {
-                    Finding::OtherBlock(label)
-                }
+        Blocks(self.pem().unwrap_or_default())
+            .filter_map(|block| match block {
+                Ok("CERTIFICATE") => None,
+                Ok(label) if is_private_key(label) => Some(Finding::PrivateKey(label.to_owned())),
+                Ok(label) => Some(Finding::OtherBlock(label.to_owned())),
+                Err(why) => Some(Finding::BrokenBlock(why)),
             })
             .collect()
     }
@@ -207,12 +204,50 @@ fn is_base64_of_pem(bytes: &[u8]) -> bool {
     decode(text.trim()).is_ok_and(|inner| contains(&inner, b"-----BEGIN "))
 }
 
+/// The PEM blocks of some bytes, by their labels. Their content is base64, and is not looked into.
+struct Blocks<'a>(&'a [u8]);
+
+impl<'a> Iterator for Blocks<'a> {
+    type Item = Result<&'a str, &'static str>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let begin = memmem::find(self.0, b"-----BEGIN ")?;
+        let rest = self.0.get(begin + 11..)?;
+        self.0 = rest;
+        let label = memmem::find(rest, b"-----")
+            .and_then(|end| str::from_utf8(rest.get(..end)?).ok())
+            .filter(|label| !label.contains('\n'));
+        let Some(label) = label else {
+            return Some(Err("its BEGIN line does not end"));
+        };
+        let body = rest.get(label.len() + 5..).unwrap_or_default();
+        let end = format!("-----END {label}-----");
+        let Some(length) = memmem::find(body, end.as_bytes()) else {
+            return Some(Err("it has no matching END line"));
+        };
+        self.0 = body.get(length + end.len()..).unwrap_or_default();
+        let body = body.get(..length).unwrap_or_default();
+        // Headers such as `Proc-Type: 4,ENCRYPTED` end with an empty line.
+        let content = match memchr(b':', body) {
+            Some(_) => memmem::find(body, b"\n\n").and_then(|end| body.get(end..)),
+            None => Some(body),
+        };
+        let mut base64 = content.unwrap_or_default().to_vec();
+        base64.retain(|byte| !byte.is_ascii_whitespace());
+        match STANDARD.decode(&base64) {
+            Ok(content) if !content.is_empty() => Some(Ok(label)),
+            Ok(_) => Some(Err("it is empty")),
+            Err(_) => Some(Err("its content is not base64")),
+        }
+    }
+}
+
 fn is_private_key(label: &str) -> bool {
     label.ends_with("PRIVATE KEY")
 }
 
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {
-    memchr::memmem::find(haystack, needle).is_some()
+    memmem::find(haystack, needle).is_some()
 }
 
 #[cfg(test)]
@@ -286,6 +321,12 @@ mod tests {
 
     #[test]
     fn a_private_key_beside_a_certificate_is_a_finding_and_never_printed() {
+        for order in [format!("{CERTIFICATE}{KEY}"), format!("{KEY}{CERTIFICATE}")] {
+            assert_eq!(
+                read(&order).findings(),
+                [Finding::PrivateKey("EC PRIVATE KEY".to_owned())]
+            );
+        }
         let bundle = read(&format!("{CERTIFICATE}{KEY}"));
         assert_eq!(
             bundle.findings(),
@@ -293,5 +334,40 @@ mod tests {
         );
         assert!(!format!("{bundle:?}").contains("45, 45"));
         assert!(read(CERTIFICATE).findings().is_empty());
+    }
+
+    #[test]
+    fn a_broken_block_beside_a_certificate_is_a_finding() {
+        for (broken, why) in [
+            (
+                "-----BEGIN CERTIFICATE-----\nAAAA\n",
+                "it has no matching END line",
+            ),
+            (
+                "-----BEGIN X-----\n?\n-----END X-----\n",
+                "its content is not base64",
+            ),
+            ("-----BEGIN X-----\n-----END X-----\n", "it is empty"),
+            ("-----BEGIN X\n", "its BEGIN line does not end"),
+        ] {
+            let bundle = read(&format!("{CERTIFICATE}{broken}"));
+            assert_eq!(bundle.findings(), [Finding::BrokenBlock(why)], "{broken}");
+            assert!(matches!(
+                read(broken),
+                CaBundle::Invalid(Fault::BrokenPem(_))
+            ));
+        }
+    }
+
+    #[test]
+    fn headers_and_text_around_the_blocks_are_no_fault() {
+        let bundle = read(&format!(
+            "subject=CN=x\n{CERTIFICATE}-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\n\
+             AAAA\n-----END RSA PRIVATE KEY-----\n"
+        ));
+        assert_eq!(
+            bundle.findings(),
+            [Finding::PrivateKey("RSA PRIVATE KEY".to_owned())]
+        );
     }
 }

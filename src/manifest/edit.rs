@@ -222,9 +222,7 @@ fn insert(document: &str, tree: &Tree<'_>, mapping: NodeId, value: &str) -> Resu
     let first = entries.first();
     if *flow {
         return match first {
-            Some((key, first_value)) => {
-                insert_in_flow(document, tree, node.span.start, (*key, *first_value), value)
-            }
+            Some((key, _)) => insert_in_flow(document, tree, node.span.start, *key, value),
             None => {
                 let at = node.span.start + 1;
                 let text = format!("{KEY}: {value}");
@@ -268,7 +266,7 @@ fn insert_in_flow(
     document: &str,
     tree: &Tree<'_>,
     mapping: usize,
-    (key, first_value): (NodeId, NodeId),
+    key: NodeId,
     value: &str,
 ) -> Result<Edit, Layout> {
     let at = tree.node(key).span.start;
@@ -298,10 +296,12 @@ fn insert_in_flow(
         });
     }
     // As in JSON; `"a":1` or `"a": 1`.
-    let colon = document
-        .get(tree.node(key).span.end..tree.node(first_value).span.start)
-        .filter(|colon| colon.trim() == ":" && !colon.contains('\n'))
-        .unwrap_or(": ");
+    let rest = document.get(tree.node(key).span.end..).unwrap_or_default();
+    let colon = if rest.starts_with(':') && !rest.starts_with(": ") {
+        ":"
+    } else {
+        ": "
+    };
     Ok(Edit {
         range: at..at,
         text: format!("\"{KEY}\"{colon}\"{value}\",{separator}"),

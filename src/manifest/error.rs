@@ -19,7 +19,7 @@ pub struct DocumentError {
     /// The object, where it is known.
     pub object: Option<ObjectId>,
     /// What is wrong.
-    pub reason: Reason,
+    pub reason: Box<Reason>,
 }
 
 /// What is wrong with a document.

@@ -1,19 +1,19 @@
 //! Giving the objects of a manifest their caBundles, every other byte staying as it is.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-
-use serde_json::Value;
+use std::rc::Rc;
 
 use super::edit::{Edit, replace_plain, set_bundle};
 use super::error::{DocumentError, Fault, Reason};
-use super::read::{error_at, identify, injectables, load, load_text, may_hold_injectable};
+use super::read::{candidates, error_at, identify, load, may_hold_injectable};
 use super::skeleton::Skeleton;
 use super::split::{Document, documents};
 use super::tree::{Content, NodeId, Tree};
+use super::verify::verify;
 use crate::injectable::{
-    CaBundle, ClientConfig, ClientConfigs, Decision, Nothing, ObjectId, encode, examine,
+    ClientConfig, ClientConfigs, Decision, Nothing, ObjectId, encode, examine,
 };
 
 /// A manifest after injection.
@@ -121,17 +121,22 @@ struct EditedDocument {
 }
 
 /// What a client config should become, and where it is.
-struct Wish {
-    object: ObjectId,
+pub(super) struct Wish {
+    object: Rc<ObjectId>,
     webhook: Option<String>,
     /// From the root of the document.
-    pointer: String,
-    old: CaBundle,
-    /// `None` to leave it.
-    new: Option<Vec<u8>>,
-    verify: bool,
+    pub(super) pointer: String,
+    /// The bundle that it should have in the end, when that is a usable one.
+    pub(super) wanted: Option<Rc<[u8]>>,
+    /// Whether it has another one now.
+    pub(super) differs: bool,
+    /// Whether `insecureSkipTLSVerify` has to become false.
+    pub(super) verify: bool,
     line: usize,
 }
+
+/// By the mapping that holds the caBundle: several client configs may share one through an alias.
+pub(super) type Wishes = BTreeMap<NodeId, Vec<Wish>>;
 
 type Errors = Vec<DocumentError>;
 
@@ -145,46 +150,41 @@ fn edit_document(
     let Some(tree) = load(document, text, skeleton.as_ref()).map_err(one)? else {
         return Ok(EditedDocument::default());
     };
-    let root = tree
-        .to_value(tree.root)
-        .map_err(|fault| one(document.error(fault)))?;
-
     let mut edited = EditedDocument::default();
-    let wishes = wishes(document, &tree, &root, decide, &mut edited.notes)?;
+    let wishes = wishes(document, &tree, decide, &mut edited.notes)?;
     let (edits, changes) = edits(document, text, &tree, &wishes)?;
     if edits.is_empty() {
         return Ok(edited);
     }
     let text = apply(text, edits);
-    verify(&text, document.json, root, &wishes)
+    verify(&text, document.json, &tree, &wishes)
         .map_err(|what| one(document.error(Fault::new(0, Reason::Verification(what)))))?;
     edited.text = Some(text);
     edited.changes = changes;
     Ok(edited)
 }
 
-/// Asks for every client config; where it stands is the key, since several may share one place.
+/// Asks for every client config.
 fn wishes(
     document: &Document<'_>,
     tree: &Tree<'_>,
-    root: &Value,
     decide: &mut impl FnMut(&ClientConfig, &ObjectId) -> Decision,
     notes: &mut Vec<Note>,
-) -> Result<BTreeMap<NodeId, Vec<Wish>>, Errors> {
-    let mut wishes: BTreeMap<NodeId, Vec<Wish>> = BTreeMap::new();
+) -> Result<Wishes, Errors> {
+    let mut wishes = Wishes::new();
     let mut errors = Errors::new();
-    for (prefix, node) in injectables(tree) {
-        let object = root.pointer(&prefix).unwrap_or(&Value::Null);
-        let line = document.line_at(tree.node(node).span.start);
-        let id = match identify(object, line, document) {
-            Ok(Some(id)) => id,
-            Ok(None) => continue,
+    let mut bundles = BTreeSet::new();
+    let candidates = candidates(tree).map_err(|fault| vec![document.error(fault)])?;
+    for candidate in candidates {
+        let line = document.line_at(tree.node(candidate.node).span.start);
+        let (object, id) = match identify(document, tree, &candidate) {
+            Ok(identified) => identified,
             Err(error) => {
                 errors.push(error);
                 continue;
             }
         };
-        let configs = match examine(object) {
+        let configs = match examine(&object) {
             Ok(ClientConfigs::Some(configs)) => configs,
             Ok(ClientConfigs::Nothing(nothing)) => {
                 notes.push(Note {
@@ -200,17 +200,27 @@ fn wishes(
                 continue;
             }
         };
+        drop(object);
+        let id = Rc::new(id);
         for config in configs {
-            let place = tree.lookup(node, &config.pointer);
+            let place = tree.lookup(candidate.node, &config.pointer);
             let line = place.map_or_else(
-                || webhook_line(document, tree, node, &config, line),
-                |place| document.line_at(line_of_bundle(tree, place)),
+                || webhook_line(document, tree, candidate.node, &config, line),
+                |place| document.line_at(start_of_bundle(tree, place)),
             );
-            match wish(&config, &id, &prefix, line, decide) {
-                Ok(wish) => {
-                    if let Some(place) = place {
-                        wishes.entry(place).or_default().push(wish);
-                    }
+            match decide_one(&config, &id, decide) {
+                Ok(decision) => {
+                    let Some(place) = place else { continue };
+                    let pointer = format!("{}{}", candidate.pointer, config.pointer);
+                    let wish = Wish::new(
+                        config,
+                        &id,
+                        pointer,
+                        line,
+                        decision.as_deref(),
+                        &mut bundles,
+                    );
+                    wishes.entry(place).or_default().push(wish);
                 }
                 Err(reason) => errors.push(error_at(document, line, &id, reason)),
             }
@@ -223,36 +233,30 @@ fn wishes(
     }
 }
 
-fn wish(
+fn decide_one(
     config: &ClientConfig,
     id: &ObjectId,
-    prefix: &str,
-    line: usize,
     decide: &mut impl FnMut(&ClientConfig, &ObjectId) -> Decision,
-) -> Result<Wish, Reason> {
-    let webhook = config.webhook.clone();
+) -> Result<Option<Vec<u8>>, Reason> {
+    let webhook = || config.webhook.clone();
     if let Err(target) = &config.target {
-        let target = target.clone();
-        return Err(Reason::Target { webhook, target });
+        return Err(Reason::Target {
+            webhook: webhook(),
+            target: target.clone(),
+        });
     }
-    let new = match decide(config, id) {
-        Decision::Keep => None,
-        Decision::Set(pem) => Some(pem),
-        Decision::Refuse(reason) => return Err(Reason::Refused { webhook, reason }),
-    };
-    Ok(Wish {
-        object: id.clone(),
-        webhook,
-        pointer: format!("{prefix}{}", config.pointer),
-        old: config.ca_bundle.clone(),
-        verify: new.is_some() && config.insecure_skip_tls_verify,
-        new,
-        line,
-    })
+    match decide(config, id) {
+        Decision::Keep => Ok(None),
+        Decision::Set(pem) => Ok(Some(pem)),
+        Decision::Refuse(reason) => Err(Reason::Refused {
+            webhook: webhook(),
+            reason,
+        }),
+    }
 }
 
 /// The place of the caBundle, or of the mapping that it is missing from.
-fn line_of_bundle(tree: &Tree<'_>, mapping: NodeId) -> usize {
+fn start_of_bundle(tree: &Tree<'_>, mapping: NodeId) -> usize {
     match tree.entry(mapping, "caBundle") {
         Some((key, _)) => tree.node(key).span.start,
         None => tree.node(mapping).span.start,
@@ -275,13 +279,32 @@ fn webhook_line(
 }
 
 impl Wish {
-    /// The bundle that it should have in the end.
-    fn wanted(&self) -> Option<&[u8]> {
-        self.new.as_deref().or_else(|| self.old.pem())
-    }
-
-    fn changes_bundle(&self) -> bool {
-        self.new.is_some() && self.new.as_deref() != self.old.pem()
+    fn new(
+        config: ClientConfig,
+        id: &Rc<ObjectId>,
+        pointer: String,
+        line: usize,
+        new: Option<&[u8]>,
+        bundles: &mut BTreeSet<Rc<[u8]>>,
+    ) -> Self {
+        let old = config.ca_bundle.pem();
+        Self {
+            object: Rc::clone(id),
+            webhook: config.webhook,
+            pointer,
+            differs: new.is_some() && new != old,
+            verify: new.is_some() && config.insecure_skip_tls_verify,
+            // There are few bundles and many webhooks.
+            wanted: new.or(old).map(|pem| match bundles.get(pem) {
+                Some(known) => Rc::clone(known),
+                None => {
+                    let pem: Rc<[u8]> = pem.into();
+                    bundles.insert(Rc::clone(&pem));
+                    pem
+                }
+            }),
+            line,
+        }
     }
 
     fn name(&self) -> String {
@@ -295,13 +318,13 @@ fn edits(
     document: &Document<'_>,
     text: &str,
     tree: &Tree<'_>,
-    wishes: &BTreeMap<NodeId, Vec<Wish>>,
+    wishes: &Wishes,
 ) -> Result<(Vec<Edit>, Vec<Change>), Errors> {
     let mut edits = Vec::new();
     let mut changes = Vec::new();
     let mut errors = Errors::new();
     for (place, sharers) in wishes {
-        let Some(wish) = sharers.iter().find(|w| w.changes_bundle() || w.verify) else {
+        let Some(wish) = sharers.iter().find(|wish| wish.differs || wish.verify) else {
             continue;
         };
         let mut fail = |reason| errors.push(error_at(document, wish.line, &wish.object, reason));
@@ -309,14 +332,14 @@ fn edits(
             webhook: wish.webhook.clone(),
             reason,
         };
-        if sharers.iter().any(|other| other.wanted() != wish.wanted()) {
+        if sharers.iter().any(|other| other.wanted != wish.wanted) {
             fail(Reason::SharedAnchor {
                 webhooks: sharers.iter().map(Wish::name).collect(),
             });
             continue;
         }
-        let new = wish.new.as_deref().unwrap_or_default();
-        if wish.changes_bundle() {
+        let new = wish.wanted.as_deref().unwrap_or_default();
+        if wish.differs {
             match bundle_edit(text, tree, *place, new, wishes) {
                 Ok(edit) => edits.extend(edit),
                 Err(Refusal::Layout(reason)) => {
@@ -342,7 +365,7 @@ fn edits(
             None => Edited::Added,
         };
         changes.extend(sharers.iter().map(|wish| Change {
-            object: wish.object.clone(),
+            object: ObjectId::clone(&wish.object),
             webhook: wish.webhook.clone(),
             document: document.number,
             line: wish.line,
@@ -368,7 +391,7 @@ fn bundle_edit(
     tree: &Tree<'_>,
     place: NodeId,
     new: &[u8],
-    wishes: &BTreeMap<NodeId, Vec<Wish>>,
+    wishes: &Wishes,
 ) -> Result<Option<Edit>, Refusal> {
     let value = tree.entry(place, "caBundle").map(|(_, value)| value);
     let owner = |anchored: NodeId| {
@@ -380,7 +403,7 @@ fn bundle_edit(
     let gets_new = |sharers: &[Wish]| {
         sharers
             .iter()
-            .all(|wish| wish.changes_bundle() && wish.new.as_deref() == Some(new))
+            .all(|wish| wish.differs && wish.wanted.as_deref() == Some(new))
     };
     match value.map(|value| (value, &tree.node(value).content)) {
         Some((_, Content::Alias(anchored)))
@@ -425,48 +448,4 @@ fn apply(text: &str, mut edits: Vec<Edit>) -> String {
     }
     output.push_str(text.get(copied..).unwrap_or_default());
     output
-}
-
-/// Reads the edited text anew: it has to be the original with the new bundles, and nothing else.
-fn verify(
-    text: &str,
-    json: bool,
-    mut expected: Value,
-    wishes: &BTreeMap<NodeId, Vec<Wish>>,
-) -> Result<(), &'static str> {
-    let skeleton = if json { None } else { Skeleton::of(text) };
-    let tree = load_text(text, json, skeleton.as_ref())
-        .map_err(|_| "it cannot be read any more")?
-        .ok_or("it is empty")?;
-    let mut found = tree
-        .to_value(tree.root)
-        .map_err(|_| "it cannot be read any more")?;
-    for wish in wishes.values().flatten() {
-        let Some(new) = &wish.new else {
-            continue;
-        };
-        let (Some(expected), Some(found)) = (
-            expected
-                .pointer_mut(&wish.pointer)
-                .and_then(Value::as_object_mut),
-            found
-                .pointer_mut(&wish.pointer)
-                .and_then(Value::as_object_mut),
-        ) else {
-            return Err("a clientConfig is gone");
-        };
-        if CaBundle::of_value(found.get("caBundle")).pem() != Some(new) {
-            return Err("a caBundle is not the new one");
-        }
-        found.shift_remove("caBundle");
-        expected.shift_remove("caBundle");
-        if wish.verify {
-            expected.insert("insecureSkipTLSVerify".to_owned(), Value::Bool(false));
-        }
-    }
-    if expected == found {
-        Ok(())
-    } else {
-        Err("something beside the caBundles changed")
-    }
 }

@@ -5,12 +5,11 @@
 //! an error here all the same.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 
 use memchr::memchr2;
 
 use super::error::{Fault, Reason};
-use super::tree::{Content, Keep, NodeId, Style, Tree};
+use super::tree::{Content, Keep, Keys, NodeId, Style, Tree};
 
 const DEPTH_LIMIT: usize = 256;
 
@@ -78,7 +77,7 @@ impl<'a> Reader<'a> {
         let start = self.position;
         self.position += 1;
         let mut entries = Vec::new();
-        let mut seen = HashSet::new();
+        let mut keys = Keys::default();
         self.blank();
         if self.peek() != Some(b'}') {
             loop {
@@ -88,7 +87,7 @@ impl<'a> Reader<'a> {
                 }
                 let key = self.string(elide)?;
                 if !elide {
-                    self.tree.check_key(&entries, key, &mut seen)?;
+                    keys.add(&self.tree, key)?;
                 }
                 self.blank();
                 if self.peek() != Some(b':') {
@@ -97,8 +96,11 @@ impl<'a> Reader<'a> {
                 self.position += 1;
                 let keep = !elide && self.tree.text(key).is_some_and(|key| self.keep.keeps(key));
                 let value = self.value(!keep, depth + 1)?;
-                if !elide {
+                // The first key stays in any case: something may have to be put before it.
+                if keep || (!elide && entries.is_empty()) {
                     entries.push((key, value));
+                } else if !elide {
+                    self.tree.forget(key);
                 }
                 if self.ends(b'}')? {
                     break;

@@ -22,6 +22,7 @@ mod services;
 mod skeleton;
 mod split;
 mod tree;
+mod verify;
 mod yaml;
 
 pub use self::error::{DocumentError, Reason};

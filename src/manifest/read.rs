@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::error::{DocumentError, Fault, Reason};
 use super::json;
 use super::skeleton::Skeleton;
-use super::split::{Document, documents};
+use super::split::{Document, documents, is_utf16};
 use super::tree::{Content, Keep, NodeId, Style, Tree};
 use super::yaml::{self, Parsed};
 use crate::injectable::{ClientConfigs, Kind, ObjectId, examine};
@@ -56,19 +56,9 @@ fn read_document(document: &Document<'_>, found: &mut Objects) -> Result<(), Doc
     let Some(tree) = load(document, text, skeleton.as_ref())? else {
         return Ok(());
     };
-    let root = tree.to_value(tree.root).map_err(|f| document.error(f))?;
-    for (pointer, node) in injectables(&tree) {
-        let line = document.line_at(tree.node(node).span.start);
-        let object = root.pointer(&pointer).unwrap_or(&Value::Null);
-        match identify(object, line, document) {
-            Ok(Some(id)) => {
-                let located = locate(document, &tree, node, object, id, line);
-                match located {
-                    Ok(located) => found.objects.push(located),
-                    Err(error) => found.errors.push(error),
-                }
-            }
-            Ok(None) => {}
+    for candidate in candidates(&tree).map_err(|fault| document.error(fault))? {
+        match locate(document, &tree, &candidate) {
+            Ok(located) => found.objects.push(located),
             Err(error) => found.errors.push(error),
         }
     }
@@ -78,17 +68,16 @@ fn read_document(document: &Document<'_>, found: &mut Objects) -> Result<(), Doc
 fn locate(
     document: &Document<'_>,
     tree: &Tree<'_>,
-    node: NodeId,
-    object: &Value,
-    id: ObjectId,
-    line: usize,
+    candidate: &Candidate,
 ) -> Result<Located, DocumentError> {
-    let configs = examine(object).map_err(|error| error_at(document, line, &id, error.into()))?;
+    let line = document.line_at(tree.node(candidate.node).span.start);
+    let (object, id) = identify(document, tree, candidate)?;
+    let configs = examine(&object).map_err(|error| error_at(document, line, &id, error.into()))?;
     let lines = match &configs {
         ClientConfigs::Some(configs) => configs
             .iter()
             .map(|config| {
-                tree.lookup(node, &config.pointer)
+                tree.lookup(candidate.node, &config.pointer)
                     .map_or(line, |node| document.line_at(tree.node(node).span.start))
             })
             .collect(),
@@ -124,8 +113,7 @@ pub(super) fn may_hold_injectable(bytes: &[u8]) -> bool {
         || (has(b"CustomResourceDefinition") && has(b"conversion") && has(b"Webhook"))
         || has(b"APIService")
         // UTF-16, of which nothing can be found this way.
-        || bytes.starts_with(&[0xFF, 0xFE])
-        || bytes.starts_with(&[0xFE, 0xFF])
+        || is_utf16(bytes)
 }
 
 /// Parses what matters of a document; positions are those of its text. `None` when it is empty.
@@ -186,12 +174,19 @@ fn parse(text: &str, json: bool, keep: Keep) -> Result<Option<Tree<'_>>, Fault> 
     }
 }
 
-/// The nodes that may be injectable objects, and their JSON pointers: the document itself, or the
-/// items of a list.
-pub(super) fn injectables(tree: &Tree<'_>) -> Vec<(String, NodeId)> {
+/// A node that says that it is an injectable object.
+pub(super) struct Candidate {
+    /// Its JSON pointer.
+    pub(super) pointer: String,
+    pub(super) node: NodeId,
+    kind: Kind,
+}
+
+/// The injectable objects of a document: itself, or the items of a list.
+pub(super) fn candidates(tree: &Tree<'_>) -> Result<Vec<Candidate>, Fault> {
     let mut found = Vec::new();
-    collect(tree, tree.root, String::new(), LIST_DEPTH, &mut found);
-    found
+    collect(tree, tree.root, String::new(), LIST_DEPTH, &mut found)?;
+    Ok(found)
 }
 
 fn collect(
@@ -199,46 +194,52 @@ fn collect(
     node: NodeId,
     pointer: String,
     depth: usize,
-    found: &mut Vec<(String, NodeId)>,
-) {
-    let kind = tree.lookup(node, "/kind").and_then(|kind| tree.text(kind));
-    if kind.is_some_and(|kind| kind.ends_with("List"))
+    found: &mut Vec<Candidate>,
+) -> Result<(), Fault> {
+    tree.spend(node)?;
+    let text = |key| tree.lookup(node, key).and_then(|key| tree.text(key));
+    let kind = text("/kind").unwrap_or_default();
+    if let Some(kind) = Kind::of_any_version(text("/apiVersion").unwrap_or_default(), kind) {
+        found.push(Candidate {
+            pointer,
+            node,
+            kind,
+        });
+    } else if kind.ends_with("List")
+        && depth > 0
         && let Some(items) = tree.lookup(node, "/items")
         && let Content::Sequence(items) = &tree.node(items).content
     {
-        if depth > 0 {
-            for (index, item) in items.iter().enumerate() {
-                let pointer = format!("{pointer}/items/{index}");
-                collect(tree, tree.resolve(*item), pointer, depth - 1, found);
-            }
+        for (index, item) in items.iter().enumerate() {
+            let pointer = format!("{pointer}/items/{index}");
+            collect(tree, tree.resolve(*item), pointer, depth - 1, found)?;
         }
-        return;
     }
-    found.push((pointer, node));
+    Ok(())
 }
 
-/// Which injectable object this is; `None` for any other.
+/// The object that a candidate is, as a value, and its identity.
 pub(super) fn identify(
-    object: &Value,
-    line: usize,
     document: &Document<'_>,
-) -> Result<Option<ObjectId>, DocumentError> {
-    if let Some(id) = ObjectId::of(object) {
-        return Ok(Some(id));
-    }
-    let text = |key| object.get(key).and_then(Value::as_str).unwrap_or_default();
-    match Kind::of_any_version(text("apiVersion"), text("kind")) {
-        None => Ok(None),
-        Some(kind) => Err(DocumentError {
-            source_name: document.source_name.to_owned(),
-            document: document.number,
-            line,
-            object: None,
-            reason: Reason::OldVersion {
-                api_version: format!("{} {kind}", text("apiVersion")),
-                wanted: kind.api_version(),
-            },
-        }),
+    tree: &Tree<'_>,
+    candidate: &Candidate,
+) -> Result<(Value, ObjectId), DocumentError> {
+    let object = tree
+        .to_value(candidate.node)
+        .map_err(|fault| document.error(fault))?;
+    match ObjectId::of(&object) {
+        Some(id) => Ok((object, id)),
+        None => {
+            let api_version = object.get("apiVersion").and_then(Value::as_str);
+            let kind = candidate.kind;
+            Err(document.error(Fault::new(
+                tree.node(candidate.node).span.start,
+                Reason::OldVersion {
+                    api_version: format!("{} {kind}", api_version.unwrap_or_default()),
+                    wanted: kind.api_version(),
+                },
+            )))
+        }
     }
 }
 
@@ -253,7 +254,7 @@ pub(super) fn error_at(
         document: document.number,
         line,
         object: Some(object.clone()),
-        reason,
+        reason: Box::new(reason),
     }
 }
 
@@ -262,21 +263,23 @@ fn diagnose(text: &str, fault: Fault) -> Fault {
     if !matches!(fault.reason, Reason::Syntax { .. }) {
         return fault;
     }
-    if let Some(control) = text.find(|c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
-        return Fault::new(control, Reason::NotText);
-    }
     if let Some(at) = memmem::find(text.as_bytes(), b"{{") {
         return Fault::new(at, Reason::Template);
     }
+    // The parser may stop at the end of the line before the tab.
     let before = text.get(..fault.offset).unwrap_or(text);
-    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-    let line = text.get(line_start..).unwrap_or_default();
-    let indentation = line.len() - line.trim_start_matches([' ', '\t']).len();
-    if line
-        .get(..indentation)
-        .is_some_and(|spaces| spaces.contains('\t'))
+    let mut start = before.rfind('\n').map_or(0, |at| at + 1);
+    for line in text
+        .get(start..)
+        .unwrap_or_default()
+        .split_inclusive('\n')
+        .take(2)
     {
-        return Fault::new(line_start, Reason::Tab);
+        let indentation = line.len() - line.trim_start_matches([' ', '\t']).len();
+        if line[..indentation].contains('\t') && !line.trim().is_empty() {
+            return Fault::new(start, Reason::Tab);
+        }
+        start += line.len();
     }
     fault
 }

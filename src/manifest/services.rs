@@ -92,6 +92,7 @@ pub fn services(source_name: &str, input: &[u8]) -> Services {
             }
         }
     }
+    result.errors.sort_by_key(|error| error.line);
     result
 }
 
@@ -108,10 +109,10 @@ fn target<'a>(
             document: located.document,
             line,
             object: Some(located.id.clone()),
-            reason: Reason::Target {
+            reason: Box::new(Reason::Target {
                 webhook: config.webhook.clone(),
                 target: target.clone(),
-            },
+            }),
         }),
     }
 }
@@ -142,4 +143,128 @@ fn is_label(service: &ServiceTarget) -> bool {
                 .bytes()
                 .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOOKS: &str = "\
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingWebhookConfiguration
+metadata:
+  name: shop
+webhooks:
+- name: a
+  clientConfig:
+    service:
+      name: hook
+      namespace: shop
+      path: /a
+- name: b
+  clientConfig: {service: {name: hook, namespace: shop, port: 9443}}
+- name: c
+  clientConfig:
+    url: https://example.com
+";
+
+    const CRD: &str = "\
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: things.example.com}
+spec:
+  conversion:
+    strategy: Webhook
+    webhook:
+      clientConfig:
+        service: {name: convert, namespace: shop}
+";
+
+    const API: &str = "\
+{\"apiVersion\": \"apiregistration.k8s.io/v1\", \"kind\": \"APIService\",
+ \"metadata\": {\"name\": \"v1.x\"},
+ \"spec\": {\"service\": {\"name\": \"api\", \"namespace\": \"kube-system\"}}}
+";
+
+    #[test]
+    fn each_service_is_found_once_with_every_place_that_names_it() {
+        let input = format!("{HOOKS}---\n{CRD}---\n{API}");
+        let found = services("all.yaml", input.as_bytes());
+        assert_eq!((found.errors, found.placeholders), (vec![], vec![]));
+        let names: Vec<_> = found
+            .services
+            .iter()
+            .map(|s| {
+                let lines: Vec<_> = s.found.iter().map(|(_, line, _)| *line).collect();
+                (s.name.as_str(), lines)
+            })
+            .collect();
+        assert_eq!(
+            names,
+            [
+                ("hook.shop", vec![8, 13]),
+                ("convert.shop", vec![26]),
+                ("api.kube-system", vec![30]),
+            ]
+        );
+        let object = &found.services[2].found[0].2;
+        assert_eq!(object.to_string(), "APIService/v1.x");
+    }
+
+    #[test]
+    fn a_list_and_a_patch_of_kustomize_are_read_too() {
+        let items = CRD.replace('\n', "\n  ");
+        let list = format!(
+            "kind: List\napiVersion: v1\nitems:\n- {}\n",
+            items.trim_end()
+        );
+        let found = services("x", list.as_bytes());
+        assert_eq!(found.services[0].name, "convert.shop", "{found:?}");
+    }
+
+    #[test]
+    fn the_placeholders_of_kustomize_and_of_templates_are_reported_and_not_used() {
+        for (name, namespace, advice) in [
+            (
+                "webhook-service",
+                "system",
+                "kustomize build config/default",
+            ),
+            ("hook", "$(SERVICE_NAMESPACE)", "kustomize build"),
+            ("SERVICE_NAME", "shop", "kustomize build"),
+            ("'{{ .Release.Name }}-hook'", "shop", "render the template"),
+            ("hook", "${NAMESPACE}", "render the template"),
+        ] {
+            let input = HOOKS
+                .replace("name: hook\n", &format!("name: {name}\n"))
+                .replace("namespace: shop\n", &format!("namespace: {namespace}\n"));
+            let found = services("config/webhook/manifests.yaml", input.as_bytes());
+            assert_eq!(found.services.len(), 1, "{found:?}");
+            assert_eq!(found.services[0].found.len(), 1);
+            let said = found.placeholders[0].to_string();
+            assert!(said.contains(advice), "{said}");
+            assert!(
+                said.starts_with("config/webhook/manifests.yaml, line 8, Validating"),
+                "{said}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_bad_document_or_webhook_hides_no_other() {
+        let input = format!(
+            "{HOOKS}- name: d\n  clientConfig: {{}}\n---\nkind: APIService\n\tx: y\n---\n{CRD}"
+        );
+        let found = services("f", input.as_bytes());
+        assert_eq!(found.services.len(), 2);
+        let errors: Vec<_> = found.errors.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            errors,
+            [
+                "f, line 18 (document 1), ValidatingWebhookConfiguration/shop: webhook \"d\": \
+                 clientConfig has neither service nor url; it needs exactly one of them",
+                "f, line 21 (document 2): a tab is used as indentation, which YAML forbids; use spaces",
+            ]
+        );
+    }
 }

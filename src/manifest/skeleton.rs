@@ -385,3 +385,6 @@ fn closing_bracket(content: &[u8]) -> Option<usize> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@
 //! wherever it stands, within block scalars too: YAML forbids such lines in any content. What
 //! stands between two markers may also be several JSON values in a row.
 
+use std::cell::OnceCell;
 use std::ops::Range;
 
 use memchr::{memchr, memchr_iter};
@@ -30,18 +31,32 @@ pub struct Document<'a> {
     pub json: bool,
     /// The line at which `range` starts.
     first_line: usize,
+    /// The line breaks before every `STRIDE`th byte.
+    breaks: OnceCell<Vec<usize>>,
 }
+
+/// How far apart the known line numbers of a document are.
+const STRIDE: usize = 4096;
 
 impl<'a> Document<'a> {
     /// Its text.
     ///
     /// # Errors
-    /// It is not UTF-8.
+    /// It is not UTF-8, or has control characters.
     pub fn text(&self) -> Result<&'a str, DocumentError> {
+        let is_control = |byte: &u8| *byte < b' ' && !matches!(byte, b'\t' | b'\n' | b'\r');
+        // Without an early exit this is as fast as memory; the place is looked for when needed.
+        if self
+            .bytes
+            .iter()
+            .fold(false, |any, byte| any | is_control(byte))
+            && let Some(at) = self.bytes.iter().position(is_control)
+            && !is_utf16(self.bytes)
+        {
+            return Err(self.error(Fault::new(at, Reason::NotText)));
+        }
         str::from_utf8(self.bytes).map_err(|error| {
-            let utf16 =
-                self.bytes.starts_with(&[0xFE, 0xFF]) || self.bytes.starts_with(&[0xFF, 0xFE]);
-            let reason = if utf16 {
+            let reason = if is_utf16(self.bytes) {
                 Reason::Utf16
             } else {
                 Reason::NotText
@@ -54,7 +69,18 @@ impl<'a> Document<'a> {
     #[must_use]
     pub fn line_at(&self, offset: usize) -> usize {
         let before = self.bytes.get(..offset).unwrap_or(self.bytes);
-        self.first_line + memchr_iter(b'\n', before).count()
+        let breaks = self.breaks.get_or_init(|| {
+            let strides = self.bytes.chunks_exact(STRIDE);
+            let counts = strides.scan(0, |sum, stride| {
+                *sum += memchr_iter(b'\n', stride).count();
+                Some(*sum)
+            });
+            std::iter::once(0).chain(counts).collect()
+        });
+        let stride = before.len() / STRIDE;
+        let rest = before.get(stride * STRIDE..).unwrap_or_default();
+        let known = breaks.get(stride).copied().unwrap_or_default();
+        self.first_line + known + memchr_iter(b'\n', rest).count()
     }
 
     pub(super) fn error(&self, fault: Fault) -> DocumentError {
@@ -63,7 +89,7 @@ impl<'a> Document<'a> {
             document: self.number,
             line: self.line_at(fault.offset),
             object: None,
-            reason: fault.reason,
+            reason: Box::new(fault.reason),
         }
     }
 }
@@ -71,7 +97,6 @@ impl<'a> Document<'a> {
 /// Splits a stream into its documents.
 #[must_use]
 pub fn documents<'a>(source_name: &'a str, input: &'a [u8]) -> Documents<'a> {
-    let utf16 = input.starts_with(&[0xFE, 0xFF]) || input.starts_with(&[0xFF, 0xFE]);
     Documents {
         source_name,
         input,
@@ -79,7 +104,7 @@ pub fn documents<'a>(source_name: &'a str, input: &'a [u8]) -> Documents<'a> {
         line: 1,
         number: 0,
         json: None,
-        whole: utf16,
+        whole: is_utf16(input),
     }
 }
 
@@ -153,6 +178,7 @@ impl<'a> Documents<'a> {
             range,
             json,
             first_line,
+            breaks: OnceCell::new(),
         }
     }
 
@@ -244,6 +270,10 @@ impl<'a> Documents<'a> {
             content_line,
         })
     }
+}
+
+pub(super) fn is_utf16(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[0xFE, 0xFF]) || bytes.starts_with(&[0xFF, 0xFE])
 }
 
 fn is_marker(line: &[u8], marker: &[u8]) -> bool {
@@ -367,7 +397,7 @@ mod tests {
         );
         assert!(documents[2].text().is_ok());
         let utf16 = super::documents("f", b"\xff\xfea\0:\0").next().unwrap();
-        assert_eq!(utf16.text().unwrap_err().reason, Reason::Utf16);
+        assert_eq!(*utf16.text().unwrap_err().reason, Reason::Utf16);
     }
 
     #[test]

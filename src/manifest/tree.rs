@@ -4,6 +4,7 @@
 //! [`Content::Elided`]. An alias is a node of its own that leads to the anchored one.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::ops::Range;
 
@@ -12,11 +13,11 @@ use serde_json::{Map, Value};
 use super::error::{Fault, Reason};
 use super::scalar;
 
-/// Nodes that one document may expand to.
+/// Nodes that a document with aliases may expand to, if it is not that large itself.
 const EXPANSION_LIMIT: usize = 1 << 20;
 
 /// As deep as YAML's block and flow collections may be nested together.
-const DEPTH_LIMIT: usize = 600;
+const DEPTH_LIMIT: usize = 280;
 
 /// The position of a node in its tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -66,6 +67,10 @@ pub(super) fn is_relevant(key: &str) -> bool {
 pub(super) struct Tree<'a> {
     nodes: Vec<Node<'a>>,
     pub(super) root: NodeId,
+    /// There are aliases, so that one node may stand in several places.
+    pub(super) aliased: bool,
+    /// Nodes expanded so far.
+    spent: Cell<usize>,
 }
 
 #[derive(Debug)]
@@ -115,6 +120,8 @@ impl<'a> Tree<'a> {
         let mut tree = Self {
             nodes: Vec::new(),
             root: NodeId(0),
+            aliased: false,
+            spent: Cell::new(0),
         };
         tree.push(0..0, Content::Elided);
         tree
@@ -159,38 +166,11 @@ impl<'a> Tree<'a> {
         }
     }
 
-    /// Refuses a key that a mapping under construction has already.
-    pub(super) fn check_key(
-        &self,
-        entries: &[(NodeId, NodeId)],
-        key: NodeId,
-        seen: &mut HashSet<String>,
-    ) -> Result<(), Fault> {
-        /// Above this many entries a set is faster than looking through them.
-        const FEW: usize = 16;
-
-        let Some(text) = self.text(key) else {
-            return Ok(());
-        };
-        let twice = if entries.len() < FEW {
-            entries
-                .iter()
-                .any(|(known, _)| self.text(*known) == Some(text))
-        } else {
-            if seen.is_empty() {
-                seen.extend(
-                    entries
-                        .iter()
-                        .filter_map(|(known, _)| self.text(*known).map(str::to_owned)),
-                );
-            }
-            !seen.insert(text.to_owned())
-        };
-        if twice {
-            let offset = self.node(key).span.start;
-            return Err(Fault::new(offset, Reason::DuplicateKey(text.to_owned())));
+    /// Forgets the newest node, which nothing refers to yet.
+    pub(super) fn forget(&mut self, id: NodeId) {
+        if id.0 as usize + 1 == self.nodes.len() {
+            self.nodes.pop();
         }
-        Ok(())
     }
 
     /// The text of a scalar.
@@ -253,14 +233,23 @@ impl<'a> Tree<'a> {
 
     /// The node as a JSON value, aliases and merge keys expanded, as Kubernetes reads YAML.
     pub(super) fn to_value(&self, id: NodeId) -> Result<Value, Fault> {
-        self.value(id, 0, &mut 0)
+        self.value(id, 0)
     }
 
-    fn value(&self, id: NodeId, depth: usize, spent: &mut usize) -> Result<Value, Fault> {
+    /// Counts a node as expanded; aliases must not make that go on without bound.
+    pub(super) fn spend(&self, id: NodeId) -> Result<(), Fault> {
+        self.spent.set(self.spent.get() + 1);
+        // Without aliases every node is expanded a few times at most, however many there are.
+        if self.aliased && self.spent.get() > EXPANSION_LIMIT.max(4 * self.nodes.len()) {
+            return Err(Fault::new(self.node(id).span.start, Reason::TooMuch));
+        }
+        Ok(())
+    }
+
+    fn value(&self, id: NodeId, depth: usize) -> Result<Value, Fault> {
+        self.spend(id)?;
         let node = self.node(self.resolve(id));
-        *spent += 1;
-        // A tree without aliases expands to itself, however large it is.
-        if depth > DEPTH_LIMIT || *spent > EXPANSION_LIMIT.max(self.nodes.len()) {
+        if depth > DEPTH_LIMIT {
             return Err(Fault::new(self.node(id).span.start, Reason::TooMuch));
         }
         Ok(match &node.content {
@@ -268,7 +257,7 @@ impl<'a> Tree<'a> {
             Content::Sequence(items) => Value::Array(
                 items
                     .iter()
-                    .map(|item| self.value(*item, depth + 1, spent))
+                    .map(|item| self.value(*item, depth + 1))
                     .collect::<Result<_, _>>()?,
             ),
             Content::Mapping { entries, .. } => {
@@ -282,11 +271,11 @@ impl<'a> Tree<'a> {
                         merge = true;
                         continue;
                     }
-                    map.insert(text.to_owned(), self.value(*value, depth + 1, spent)?);
+                    map.insert(text.to_owned(), self.value(*value, depth + 1)?);
                 }
                 if merge {
                     for merged in self.merged(id) {
-                        if let Value::Object(more) = self.value(merged, depth + 1, spent)? {
+                        if let Value::Object(more) = self.value(merged, depth + 1)? {
                             for (key, value) in more {
                                 map.entry(key).or_insert(value);
                             }
@@ -297,5 +286,40 @@ impl<'a> Tree<'a> {
             }
             Content::Alias(_) | Content::Elided => Value::Null,
         })
+    }
+}
+
+/// The keys of a mapping under construction.
+#[derive(Default)]
+pub(super) struct Keys {
+    few: Vec<String>,
+    many: HashSet<String>,
+}
+
+impl Keys {
+    /// Adds the key that this node is, unless it is there already.
+    pub(super) fn add(&mut self, tree: &Tree<'_>, key: NodeId) -> Result<(), Fault> {
+        /// Above this many keys a set is faster than looking through them.
+        const FEW: usize = 16;
+
+        let Some(text) = tree.text(key) else {
+            return Ok(());
+        };
+        let twice = if self.many.is_empty() {
+            self.few.iter().any(|known| known == text)
+        } else {
+            self.many.contains(text)
+        };
+        if twice {
+            let offset = tree.node(key).span.start;
+            return Err(Fault::new(offset, Reason::DuplicateKey(text.to_owned())));
+        }
+        if self.many.is_empty() && self.few.len() < FEW {
+            self.few.push(text.to_owned());
+        } else {
+            self.many.extend(self.few.drain(..));
+            self.many.insert(text.to_owned());
+        }
+        Ok(())
     }
 }

@@ -1,11 +1,14 @@
 //! From the YAML parser's events to a [`Tree`].
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use granit_parser::{Event, Parser, ScalarStyle, Span, StrInput, StructureStyle};
 
 use super::error::{Fault, Reason};
-use super::tree::{Content, Keep, NodeId, Style, Tag, Tree};
+use super::tree::{Content, Keep, Keys, NodeId, Style, Tag, Tree};
+
+/// Nested collections of each style; a CRD has some dozens.
+const NESTING_LIMIT: usize = 128;
 
 /// What came of parsing.
 pub(super) enum Parsed<'a> {
@@ -18,7 +21,11 @@ pub(super) enum Parsed<'a> {
 
 /// Parses one document.
 pub(super) fn parse(text: &str, keep: Keep) -> Result<Parsed<'_>, Fault> {
-    let options = granit_parser::options! { emit_comments: false };
+    let options = granit_parser::options! {
+        emit_comments: false,
+        block_nesting_limit: NESTING_LIMIT,
+        flow_nesting_limit: NESTING_LIMIT,
+    };
     let mut builder = Builder {
         parser: Parser::new_from_str_with_options(text, options),
         tree: Tree::new(),
@@ -42,6 +49,7 @@ pub(super) fn parse(text: &str, keep: Keep) -> Result<Parsed<'_>, Fault> {
     if builder.aliases && keep == Keep::Relevant {
         return Ok(Parsed::Aliases);
     }
+    builder.tree.aliased = builder.aliases;
     Ok(Parsed::Tree(builder.tree))
 }
 
@@ -87,7 +95,15 @@ impl<'a> Builder<'a> {
             }
             Event::Alias(anchor) => {
                 self.aliases = true;
+                if self.keep == Keep::Relevant {
+                    // All is made anew.
+                    return Ok(self.tree.elided());
+                }
                 let content = match self.anchors.get(&anchor) {
+                    // Still under construction: it would contain itself.
+                    Some(&target) if matches!(self.tree.node(target).content, Content::Elided) => {
+                        return Err(Fault::new(start, Reason::TooMuch));
+                    }
                     Some(&target) => {
                         self.tree.node_mut(target).aliases += 1;
                         Content::Alias(target)
@@ -127,7 +143,7 @@ impl<'a> Builder<'a> {
 
     fn mapping(&mut self) -> Result<Vec<(NodeId, NodeId)>, Fault> {
         let mut entries = Vec::new();
-        let mut seen = HashSet::new();
+        let mut keys = Keys::default();
         loop {
             let (event, span) = self.next()?;
             if event == Event::MappingEnd {
@@ -138,7 +154,7 @@ impl<'a> Builder<'a> {
                 return Err(Fault::new(at, Reason::ComplexKey));
             }
             let key = self.node(event, &span)?;
-            self.tree.check_key(&entries, key, &mut seen)?;
+            keys.add(&self.tree, key)?;
             let text = self.tree.text(key);
             let keep = text.is_some_and(|text| self.keep.keeps(text));
             let (event, span) = self.next()?;
@@ -147,7 +163,12 @@ impl<'a> Builder<'a> {
             } else {
                 self.skip(event, &span)?
             };
-            entries.push((key, value));
+            // The first key stays in any case: something may have to be put before it.
+            if keep || entries.is_empty() {
+                entries.push((key, value));
+            } else {
+                self.tree.forget(key);
+            }
         }
     }
 

@@ -10,7 +10,8 @@ use rcgen::{
 };
 
 use super::der;
-use super::{Grant, PrivateKey, PublicKey, Serial};
+use super::extension::is_printable_url;
+use super::{Grant, PrivateKey, PublicKey, Serial, Validity};
 
 /// A signing key that keeps what it is asked to sign and signs nothing.
 struct Capture<'a> {
@@ -42,8 +43,23 @@ pub(super) enum AssembleError {
     Name(#[from] super::SanError),
     #[error(transparent)]
     PublicKey(#[from] super::PublicKeyError),
-    #[error("{0:?} cannot be written into a certificate")]
-    Text(String),
+    #[error(transparent)]
+    Url(#[from] super::ExtensionError),
+    #[error("{0:?} is not a DNS name that a CA can be constrained to")]
+    Constraint(String),
+    #[error("{0}/{1} is not an address range")]
+    Range(std::net::IpAddr, u8),
+    #[error("the extension {0} is given twice")]
+    TwiceExtension(super::Oid),
+    #[error(
+        "the common name has {0} characters; X.520 allows {max}: leave it out, since subject alternative names carry the identity",
+        max = super::MAX_COMMON_NAME
+    )]
+    CommonName(usize),
+    #[error(
+        "the validity from {from} to {to} lies outside the years 1950 to 9999, which are all that X.509 can write"
+    )]
+    Dates { from: String, to: String },
     #[error("could not encode or sign: {0}")]
     Encoding(String),
 }
@@ -64,6 +80,7 @@ pub(super) fn certificate(
     serial: Serial,
     issuer: &IssuerSide<'_>,
 ) -> Result<Vec<u8>, AssembleError> {
+    check(grant)?;
     let params = params(grant, serial, issuer.key_identifier.is_some())?;
     let capture = Capture {
         key: issuer.key.signer(),
@@ -75,11 +92,12 @@ pub(super) fn certificate(
     }
     let rcgen_issuer = Issuer::from_params(&issuer_params, &capture);
     params
-        .signed_by(&public_key.to_rcgen()?, &rcgen_issuer)
+        .signed_by(&public_key.for_layout()?, &rcgen_issuer)
         .map_err(encoding)?;
     let laid_out = capture.message.take();
 
-    // TBSCertificate: version, serialNumber, signature, issuer, validity, subject, … (RFC 5280, 4.1)
+    // TBSCertificate: version, serialNumber, signature, issuer, validity, subject,
+    // subjectPublicKeyInfo, … (RFC 5280, section 4.1)
     let tbs = der::single(&laid_out, der::SEQUENCE).map_err(encoding)?;
     let fields = der::elements(tbs.content).map_err(encoding)?;
     let parts: Vec<&[u8]> = fields
@@ -88,6 +106,7 @@ pub(super) fn certificate(
         .map(|(index, field)| match index {
             3 => issuer.name,
             5 => grant.subject.as_der(),
+            6 => public_key.spki(),
             _ => field.whole,
         })
         .collect();
@@ -104,6 +123,8 @@ pub(super) fn request(
     names: &[super::San],
     key: &PrivateKey,
 ) -> Result<Vec<u8>, AssembleError> {
+    check_common_name(subject)?;
+    names.iter().try_for_each(super::San::check)?;
     let mut params = CertificateParams::default();
     params.distinguished_name = placeholder(subject);
     params.subject_alt_names = names
@@ -202,13 +223,59 @@ fn params(
     params.custom_extensions = grant
         .extensions
         .iter()
-        .map(|(oid, critical, value)| {
-            let mut extension = CustomExtension::from_oid_content(oid, value.clone());
-            extension.set_criticality(*critical);
-            extension
+        .map(|extension| {
+            let mut custom = CustomExtension::from_oid_content(
+                extension.oid().arcs(),
+                extension.value().to_vec(),
+            );
+            custom.set_criticality(extension.is_critical());
+            custom
         })
         .collect();
     Ok(params)
+}
+
+/// Refuses what rcgen would panic on, or what no reader accepts.
+fn check(grant: &Grant) -> Result<(), AssembleError> {
+    check_common_name(&grant.subject)?;
+    grant.names.iter().try_for_each(super::San::check)?;
+    let Validity {
+        not_before,
+        not_after,
+    } = grant.validity;
+    if ![not_before, not_after]
+        .iter()
+        .all(|at| at.offset().is_utc() && (1950..=9999).contains(&at.year()))
+    {
+        return Err(AssembleError::Dates {
+            from: not_before.to_string(),
+            to: not_after.to_string(),
+        });
+    }
+    if let Some(url) = grant.crl_urls.iter().find(|url| !is_printable_url(url)) {
+        return Err(super::ExtensionError::Url(url.clone()).into());
+    }
+    let mut seen: Vec<&super::Oid> = Vec::new();
+    for extension in &grant.extensions {
+        if seen.contains(&extension.oid()) {
+            return Err(AssembleError::TwiceExtension(extension.oid().clone()));
+        }
+        seen.push(extension.oid());
+    }
+    Ok(())
+}
+
+fn check_common_name(subject: &super::DistinguishedName) -> Result<(), AssembleError> {
+    let longest = subject
+        .common_names()
+        .iter()
+        .map(|name| name.chars().count())
+        .max()
+        .unwrap_or(0);
+    if longest > super::MAX_COMMON_NAME {
+        return Err(AssembleError::CommonName(longest));
+    }
+    Ok(())
 }
 
 fn name_constraints(
@@ -216,12 +283,18 @@ fn name_constraints(
 ) -> Result<rcgen::NameConstraints, AssembleError> {
     let mut permitted = Vec::new();
     for domain in &constraints.permitted_dns {
-        if !domain.is_ascii() {
-            return Err(AssembleError::Text(domain.clone()));
+        // A leading dot asks for a label in front (Go, OpenSSL and webpki agree).
+        let bare = domain.strip_prefix('.').unwrap_or(domain);
+        if !bare.split('.').all(super::host::is_dns_label) {
+            return Err(AssembleError::Constraint(domain.clone()));
         }
         permitted.push(GeneralSubtree::DnsName(domain.clone()));
     }
     for (address, prefix) in &constraints.permitted_ip {
+        let bits = if address.is_ipv4() { 32 } else { 128 };
+        if *prefix > bits {
+            return Err(AssembleError::Range(*address, *prefix));
+        }
         permitted.push(GeneralSubtree::IpAddress(CidrSubnet::from_addr_prefix(
             *address, *prefix,
         )));

@@ -6,14 +6,16 @@ use super::assemble::{self, AssembleError, IssuerSide};
 use super::certificate::hex;
 use super::{
     CaConstraint, Certificate, DistinguishedName, Grant, NameConstraints, PrivateKey, PublicKey,
-    San, Serial, Usage, Validity, check_size,
+    Serial, SignatureError, Usage, Validity, check_size,
 };
 
 /// A CA certificate, the chain above it, and the key that belongs to it.
 #[derive(Debug)]
 pub struct Authority {
-    /// The issuing certificate first, then what certifies it, in order.
-    chain: Vec<Certificate>,
+    /// The issuing certificate.
+    certificate: Certificate,
+    /// What certifies it, in order; empty for a root.
+    above: Vec<Certificate>,
     key: PrivateKey,
 }
 
@@ -70,6 +72,30 @@ pub enum AuthorityError {
         /// What follows.
         next: String,
     },
+    /// A signature of the chain does not verify.
+    #[error(
+        "the chain is broken: {child} is not signed by {next}, which has the issuer's name: {why}"
+    )]
+    ChainSignature {
+        /// The certificate.
+        child: String,
+        /// What follows.
+        next: String,
+        /// What the verification said.
+        why: SignatureError,
+    },
+    /// A path length of the chain does not allow the CAs below it.
+    #[error(
+        "the chain never verifies: {subject} allows {allowed} intermediate CAs below it and there are {below}"
+    )]
+    ChainPathLength {
+        /// Whose path length.
+        subject: String,
+        /// The path length.
+        allowed: u8,
+        /// How many CAs are below it in the chain.
+        below: usize,
+    },
     /// The CA could not be made.
     #[error("could not make the CA certificate: {0}")]
     Creation(String),
@@ -103,9 +129,15 @@ pub enum IssueError {
     NoNames,
     /// The CA's path length allows no further CA.
     #[error(
-        "the CA {0} may not certify another CA: its path length is used up (RFC 5280, section 4.2.1.9)"
+        "the CA {subject} has path length {own}, so that it may {} (RFC 5280, section 4.2.1.9)",
+        if *own == 0 { "not certify another CA" } else { "certify only CAs with a smaller one" }
     )]
-    PathLength(String),
+    PathLength {
+        /// Its subject.
+        subject: String,
+        /// Its path length.
+        own: u8,
+    },
     /// The CA's name constraints forbid a name.
     #[error("the CA's name constraints forbid a name: {0} (RFC 5280, section 4.2.1.10)")]
     NameConstraints(String),
@@ -120,41 +152,74 @@ impl From<AssembleError> for IssueError {
     }
 }
 
+fn check_is_ca(certificate: &Certificate) -> Result<(), AuthorityError> {
+    let subject = || certificate.subject.to_string();
+    if certificate.ca.is_none() {
+        return Err(AuthorityError::NotCa {
+            subject: subject(),
+            version: certificate.version,
+        });
+    }
+    if !certificate.may_sign_certificates() {
+        return Err(AuthorityError::MayNotSign(subject()));
+    }
+    Ok(())
+}
+
+/// Whether `next` certifies `child`: by name, and by its key.
+fn check_link(child: &Certificate, next: &Certificate) -> Result<(), AuthorityError> {
+    if child.issuer != next.subject {
+        return Err(AuthorityError::Chain {
+            child: child.subject.to_string(),
+            issuer: child.issuer.to_string(),
+            next: next.subject.to_string(),
+        });
+    }
+    child
+        .check_signed_by(next)
+        .map_err(|why| AuthorityError::ChainSignature {
+            child: child.subject.to_string(),
+            next: next.subject.to_string(),
+            why,
+        })
+}
+
 impl Authority {
     /// An authority from a chain (the issuing certificate first) and its key.
     ///
     /// # Errors
     /// See [`AuthorityError`]. Dates are checked when it issues.
     pub fn new(chain: Vec<Certificate>, key: PrivateKey) -> Result<Self, AuthorityError> {
-        let certificate = chain.first().ok_or(AuthorityError::Empty)?;
-        let subject = certificate.subject.to_string();
+        let mut chain = chain.into_iter();
+        let certificate = chain.next().ok_or(AuthorityError::Empty)?;
+        let above: Vec<_> = chain.collect();
         if certificate.public_key != *key.public_key() {
             return Err(AuthorityError::KeyMismatch {
-                subject,
+                subject: certificate.subject.to_string(),
                 fingerprint: certificate.fingerprint(),
             });
         }
-        if certificate.ca.is_none() {
-            return Err(AuthorityError::NotCa {
-                subject,
-                version: certificate.version,
-            });
-        }
-        if !certificate.may_sign_certificates() {
-            return Err(AuthorityError::MayNotSign(subject));
-        }
-        for pair in chain.windows(2) {
-            if let [child, next] = pair
-                && child.issuer != next.subject
+        check_is_ca(&certificate)?;
+        let mut child = &certificate;
+        for (below, next) in (1..).zip(&above) {
+            check_is_ca(next)?;
+            check_link(child, next)?;
+            if let Some(allowed) = next.ca.and_then(|ca| ca.path_length)
+                && usize::from(allowed) < below
             {
-                return Err(AuthorityError::Chain {
-                    child: child.subject.to_string(),
-                    issuer: child.issuer.to_string(),
-                    next: next.subject.to_string(),
+                return Err(AuthorityError::ChainPathLength {
+                    subject: next.subject.to_string(),
+                    allowed,
+                    below,
                 });
             }
+            child = next;
         }
-        Ok(Self { chain, key })
+        Ok(Self {
+            certificate,
+            above,
+            key,
+        })
     }
 
     /// A new self-signed authority.
@@ -166,12 +231,6 @@ impl Authority {
         key: PrivateKey,
         serial: Serial,
     ) -> Result<Self, AuthorityError> {
-        let failed = |error: String| AuthorityError::Creation(error);
-        if spec.subject.is_empty() {
-            return Err(failed(
-                "a CA needs a subject (RFC 5280, section 4.1.2.4)".to_owned(),
-            ));
-        }
         let grant = Grant {
             subject: spec.subject.clone(),
             names: Vec::new(),
@@ -184,12 +243,31 @@ impl Authority {
             crl_urls: Vec::new(),
             extensions: Vec::new(),
         };
+        Self::self_signed_as(&grant, key, serial)
+    }
+
+    /// A new self-signed authority whose certificate says all that `grant` says.
+    ///
+    /// # Errors
+    /// [`AuthorityError::Creation`]; [`AuthorityError::NotCa`] or
+    /// [`AuthorityError::MayNotSign`] when the grant makes no CA.
+    pub fn self_signed_as(
+        grant: &Grant,
+        key: PrivateKey,
+        serial: Serial,
+    ) -> Result<Self, AuthorityError> {
+        let failed = |error: String| AuthorityError::Creation(error);
+        if grant.subject.is_empty() {
+            return Err(failed(
+                "a CA needs a subject (RFC 5280, section 4.1.2.4)".to_owned(),
+            ));
+        }
         let issuer = IssuerSide {
-            name: spec.subject.as_der(),
+            name: grant.subject.as_der(),
             key_identifier: None,
             key: &key,
         };
-        let der = assemble::certificate(&grant, key.public_key(), serial, &issuer)
+        let der = assemble::certificate(grant, key.public_key(), serial, &issuer)
             .map_err(|error| failed(error.to_string()))?;
         let certificate = Certificate::from_der(&der).map_err(|error| failed(error.to_string()))?;
         Self::new(vec![certificate], key)
@@ -198,14 +276,12 @@ impl Authority {
     /// The issuing certificate.
     #[must_use]
     pub fn certificate(&self) -> &Certificate {
-        // `new` refuses an empty chain.
-        &self.chain[0]
+        &self.certificate
     }
 
     /// The issuing certificate and what certifies it.
-    #[must_use]
-    pub fn chain(&self) -> &[Certificate] {
-        &self.chain
+    pub fn chain(&self) -> impl Iterator<Item = &Certificate> {
+        std::iter::once(&self.certificate).chain(&self.above)
     }
 
     /// The CA's private key, for storing it.
@@ -217,15 +293,14 @@ impl Authority {
     /// The certificates that a server sends after its leaf: the chain without a root,
     /// which the peer has or does not trust.
     pub fn intermediates(&self) -> impl Iterator<Item = &Certificate> {
-        self.chain
-            .iter()
+        self.chain()
             .filter(|certificate| !certificate.is_self_issued())
     }
 
     /// The certificate that peers are to trust: the top of the chain.
     #[must_use]
     pub fn trust_anchor(&self) -> &Certificate {
-        self.chain.last().unwrap_or_else(|| self.certificate())
+        self.above.last().unwrap_or(&self.certificate)
     }
 
     /// Whether `certificate` names this authority as its issuer, by name and, where both
@@ -275,10 +350,20 @@ impl Authority {
             return Err(IssueError::NoNames);
         }
         check_size(&grant.names).map_err(|error| IssueError::Content(error.to_string()))?;
-        if grant.ca.is_some() && ca.ca.is_some_and(|ca| ca.path_length == Some(0)) {
-            return Err(IssueError::PathLength(ca.subject.to_string()));
+        if let (
+            Some(asked),
+            Some(CaConstraint {
+                path_length: Some(own),
+            }),
+        ) = (grant.ca, ca.ca)
+            && (own == 0 || asked.path_length.is_some_and(|asked| asked >= own))
+        {
+            return Err(IssueError::PathLength {
+                subject: ca.subject.to_string(),
+                own,
+            });
         }
-        self.check_names(&grant.names)?;
+        self.check_names(grant)?;
         let validity = Validity::new(
             grant.validity.not_before.max(ca.validity.not_before),
             grant.validity.not_after.min(ca.validity.not_after),
@@ -302,15 +387,17 @@ impl Authority {
         Certificate::from_der(&der).map_err(|error| IssueError::Content(error.to_string()))
     }
 
-    fn check_names(&self, names: &[San]) -> Result<(), IssueError> {
-        for name in names {
-            for certificate in &self.chain {
-                if let Some(why) = certificate.constraints.forbids(name) {
-                    return Err(IssueError::NameConstraints(why));
-                }
-            }
-        }
-        Ok(())
+    fn check_names(&self, grant: &Grant) -> Result<(), IssueError> {
+        let forbidden = self.chain().find_map(|ca| {
+            let constraints = &ca.constraints;
+            constraints.forbids_subject(&grant.subject).or_else(|| {
+                grant
+                    .names
+                    .iter()
+                    .find_map(|name| constraints.forbids(name))
+            })
+        });
+        forbidden.map_or(Ok(()), |why| Err(IssueError::NameConstraints(why)))
     }
 
     /// The key identifier in hexadecimal, for showing.

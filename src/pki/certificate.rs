@@ -1,20 +1,21 @@
 //! Certificates as read: what they say, without judging it.
 
 use std::fmt;
-use std::net::IpAddr;
 
 use aws_lc_rs::digest;
 use time::OffsetDateTime;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::der_parser::asn1_rs::FromDer;
-use x509_parser::extensions::{GeneralName, ParsedExtension};
+use x509_parser::extensions::ParsedExtension;
 use x509_parser::oid_registry as oids;
 
-use super::pem_blocks;
-use super::{CaConstraint, DistinguishedName, PublicKey, San, Usage, Validity};
+use super::{
+    CaConstraint, DistinguishedName, PublicKey, San, SignatureError, Subtrees, Usage, Validity,
+};
+use super::{pem_blocks, signature};
 
 /// A certificate: its DER and what it says.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Certificate {
     der: Vec<u8>,
     /// X.509 version, 3 for every certificate that rustls accepts.
@@ -45,15 +46,6 @@ pub struct Certificate {
     pub authority_key_id: Option<Vec<u8>>,
     /// Name constraints, when there are any.
     pub constraints: Subtrees,
-}
-
-/// Name constraints as a certificate carries them (RFC 5280, section 4.2.1.10).
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Subtrees {
-    pub(super) permitted_dns: Vec<String>,
-    pub(super) excluded_dns: Vec<String>,
-    pub(super) permitted_ip: Vec<Vec<u8>>,
-    pub(super) excluded_ip: Vec<Vec<u8>>,
 }
 
 /// Why something is not a certificate.
@@ -106,7 +98,16 @@ impl Certificate {
         let mut subject_key_id = None;
         let mut authority_key_id = None;
         let mut constraints = Subtrees::default();
-        for extension in tbs.extensions() {
+        for (index, extension) in tbs.extensions().iter().enumerate() {
+            // RFC 5280, section 4.2; Go and webpki refuse it too.
+            if tbs
+                .extensions()
+                .iter()
+                .take(index)
+                .any(|before| before.oid == extension.oid)
+            {
+                return Err(malformed(&format!("extension {} twice", extension.oid)));
+            }
             // A SAN is read by our own, stricter reader.
             if extension.oid == oids::OID_X509_EXT_SUBJECT_ALT_NAME {
                 names = San::parse_extension(extension.value)
@@ -135,17 +136,7 @@ impl Certificate {
                 ParsedExtension::AuthorityKeyIdentifier(id) => {
                     authority_key_id = id.key_identifier.as_ref().map(|id| id.0.to_vec());
                 }
-                ParsedExtension::NameConstraints(found) => {
-                    let none = Vec::new();
-                    let permitted = found.permitted_subtrees.as_ref().unwrap_or(&none);
-                    let excluded = found.excluded_subtrees.as_ref().unwrap_or(&none);
-                    constraints = Subtrees {
-                        permitted_dns: dns_trees(permitted),
-                        excluded_dns: dns_trees(excluded),
-                        permitted_ip: ip_trees(permitted),
-                        excluded_ip: ip_trees(excluded),
-                    };
-                }
+                ParsedExtension::NameConstraints(found) => constraints = Subtrees::read(found),
                 ParsedExtension::ParseError { .. } => {
                     return Err(CertificateError::Malformed(format!(
                         "extension {}",
@@ -163,7 +154,7 @@ impl Certificate {
             version: tbs.version.0 + 1,
             subject: name(tbs.subject.as_raw())?,
             issuer: name(tbs.issuer.as_raw())?,
-            serial: hex(tbs.raw_serial()),
+            serial: hex(significant(tbs.raw_serial())),
             validity: Validity::new(
                 tbs.validity.not_before.to_datetime(),
                 tbs.validity.not_after.to_datetime(),
@@ -194,9 +185,15 @@ impl Certificate {
         }
         blocks
             .iter()
-            .map(|block| match block.tag() {
-                "CERTIFICATE" | "X509 CERTIFICATE" | "TRUSTED CERTIFICATE" => {
-                    Self::from_der(block.contents())
+            .enumerate()
+            .map(|(index, block)| match block.tag() {
+                "CERTIFICATE" | "X509 CERTIFICATE" => {
+                    Self::from_der(block.contents()).map_err(|error| match error {
+                        CertificateError::Malformed(what) if blocks.len() > 1 => {
+                            CertificateError::Malformed(format!("block {}: {what}", index + 1))
+                        }
+                        error => error,
+                    })
                 }
                 tag if tag.ends_with("PRIVATE KEY") => Err(CertificateError::PrivateKey),
                 tag if blocks.len() == 1 => Err(CertificateError::None(vec![format!("a {tag}")])),
@@ -245,23 +242,41 @@ impl Certificate {
                 .is_none_or(|usages| usages.contains(&Usage::CertSign))
     }
 
-    /// Whether it covers `name`: exactly, or by a wildcard of one label (RFC 6125, 6.4.3).
+    /// Whether it covers `name`: exactly, or by a wildcard of one label (RFC 6125,
+    /// section 6.4.3). DNS names are compared without regard to case.
     #[must_use]
     pub fn covers(&self, name: &San) -> bool {
-        if self.names.contains(name) {
-            return true;
-        }
         let San::Dns(wanted) = name else {
-            return false;
+            return self.names.contains(name);
         };
-        let Some((_, parent)) = wanted.split_once('.') else {
-            return false;
-        };
+        let parent = wanted.split_once('.').map(|(_, parent)| parent);
         self.names.iter().any(|have| {
-            matches!(have, San::Dns(have) if have.strip_prefix("*.").is_some_and(|tail| tail.eq_ignore_ascii_case(parent)))
+            let San::Dns(have) = have else {
+                return false;
+            };
+            let wildcard = have.strip_prefix("*.").zip(parent);
+            have.eq_ignore_ascii_case(wanted)
+                || wildcard.is_some_and(|(tail, parent)| tail.eq_ignore_ascii_case(parent))
         })
     }
+
+    /// Whether `issuer`'s key made the signature.
+    ///
+    /// # Errors
+    /// See [`SignatureError`].
+    pub fn check_signed_by(&self, issuer: &Self) -> Result<(), SignatureError> {
+        signature::verify(&self.der, &issuer.public_key, &self.signature_algorithm)
+    }
 }
+
+/// All else is read from the DER.
+impl PartialEq for Certificate {
+    fn eq(&self, other: &Self) -> bool {
+        self.der == other.der
+    }
+}
+
+impl Eq for Certificate {}
 
 impl fmt::Debug for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -295,89 +310,12 @@ pub(super) fn purposes(usage: &x509_parser::extensions::ExtendedKeyUsage<'_>) ->
         .collect()
 }
 
-fn dns_trees(trees: &[x509_parser::extensions::GeneralSubtree<'_>]) -> Vec<String> {
-    trees
-        .iter()
-        .filter_map(|tree| match &tree.base {
-            GeneralName::DNSName(name) => Some((*name).to_owned()),
-            _ => None,
-        })
-        .collect()
-}
-
-fn ip_trees(trees: &[x509_parser::extensions::GeneralSubtree<'_>]) -> Vec<Vec<u8>> {
-    trees
-        .iter()
-        .filter_map(|tree| match &tree.base {
-            GeneralName::IPAddress(octets) => Some(octets.to_vec()),
-            _ => None,
-        })
-        .collect()
-}
-
-impl Subtrees {
-    /// Why the constraints forbid `name`, if they do.
-    #[must_use]
-    pub fn forbids(&self, name: &San) -> Option<String> {
-        match name {
-            San::Dns(name) => {
-                if let Some(tree) = self.excluded_dns.iter().find(|tree| dns_within(name, tree)) {
-                    return Some(format!("{name} lies in the excluded subtree {tree}"));
-                }
-                let permitted = self.permitted_dns.is_empty()
-                    || self.permitted_dns.iter().any(|tree| dns_within(name, tree));
-                (!permitted).then(|| {
-                    format!(
-                        "{name} lies in none of the permitted subtrees {}",
-                        self.permitted_dns.join(", ")
-                    )
-                })
-            }
-            San::Ip(ip) => {
-                if self.excluded_ip.iter().any(|net| ip_within(*ip, net)) {
-                    return Some(format!("{ip} lies in an excluded range"));
-                }
-                let permitted = self.permitted_ip.is_empty()
-                    || self.permitted_ip.iter().any(|net| ip_within(*ip, net));
-                (!permitted).then(|| format!("{ip} lies in none of the permitted ranges"))
-            }
-            San::Email(_) | San::Uri(_) | San::Other(_) => None,
-        }
+/// An integer's octets without the one that only keeps it positive.
+fn significant(octets: &[u8]) -> &[u8] {
+    match octets {
+        [0, rest @ ..] if !rest.is_empty() => rest,
+        _ => octets,
     }
-}
-
-/// As Go's crypto/x509 does: a leading dot asks for at least one label in front.
-fn dns_within(name: &str, tree: &str) -> bool {
-    let name = name.strip_prefix("*.").unwrap_or(name).to_ascii_lowercase();
-    let tree = tree.to_ascii_lowercase();
-    match tree.strip_prefix('.') {
-        Some(bare) => name
-            .strip_suffix(bare)
-            .is_some_and(|front| front.ends_with('.')),
-        None => {
-            tree.is_empty()
-                || name == tree
-                || name
-                    .strip_suffix(&tree)
-                    .is_some_and(|front| front.ends_with('.'))
-        }
-    }
-}
-
-fn ip_within(ip: IpAddr, net: &[u8]) -> bool {
-    let octets = match ip {
-        IpAddr::V4(ip) => ip.octets().to_vec(),
-        IpAddr::V6(ip) => ip.octets().to_vec(),
-    };
-    if net.len() != octets.len() * 2 {
-        return false;
-    }
-    let (base, mask) = net.split_at(octets.len());
-    octets
-        .iter()
-        .zip(base)
-        .zip(mask)
-        .all(|((octet, base), mask)| octet & mask == base & mask)
 }
 
 pub(super) fn hex(bytes: &[u8]) -> String {

@@ -1,20 +1,20 @@
 //! Certificate signing requests (PKCS #10, RFC 2986): made, and read strictly.
 
-use std::sync::LazyLock;
-
-use rustls_pki_types::{AlgorithmIdentifier, SignatureVerificationAlgorithm};
 use x509_parser::certification_request::X509CertificationRequest;
-use x509_parser::der_parser::asn1_rs::{FromDer, Oid};
+use x509_parser::der_parser::asn1_rs::FromDer;
 use x509_parser::extensions::{ParsedExtension, X509Extension};
 use x509_parser::oid_registry as oids;
 
 use super::certificate::{purposes, signature_name};
-use super::{DistinguishedName, PrivateKey, PublicKey, PublicKeyKind, San, Usage};
-use super::{assemble, der, pem_blocks};
+use super::{DistinguishedName, Oid, PrivateKey, PublicKey, San, SignatureError, Usage};
+use super::{assemble, der, pem_blocks, signature};
 
 /// The largest request that is looked at, in octets. etcd refuses objects of 1.5 MB;
 /// an honest request has one or two kilobytes.
 const MAX_OCTETS: usize = 128 * 1024;
+
+/// PKCS #9 extensionRequest (RFC 2985, section 5.4.2).
+const EXTENSION_REQUEST: [u64; 7] = [1, 2, 840, 113_549, 1, 9, 14];
 
 /// A request as read. Its signature is not checked yet: see [`Csr::verified`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,10 +32,21 @@ pub struct Csr {
     pub asks_for_ca: bool,
     /// Usages asked for by extensions; the Kubernetes API has its own field for them.
     pub usages: Vec<Usage>,
-    /// OIDs of the extensions asked for, in order.
-    pub extensions: Vec<String>,
+    /// The extensions asked for, in order, those behind the fields above among them.
+    pub extensions: Vec<RequestedExtension>,
     /// OIDs of attributes other than the extension request (RFC 2985).
     pub attributes: Vec<String>,
+}
+
+/// An extension as a request asks for it: nothing that certtool would copy unseen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestedExtension {
+    /// Its identifier.
+    pub oid: Oid,
+    /// Whether it is to be critical.
+    pub critical: bool,
+    /// Its DER value.
+    pub value: Vec<u8>,
 }
 
 /// A request whose signature proves that the requester holds the key.
@@ -71,6 +82,9 @@ pub enum CsrError {
     /// The DER is not a request.
     #[error("malformed certificate signing request: {0}")]
     Malformed(String),
+    /// A subject that does not read as what it is.
+    #[error("the subject's {0} has a control character or text that does not decode")]
+    Subject(String),
     /// Two extension requests, or one extension twice: which one counts is anybody's guess.
     #[error("the request asks for extension {0} twice")]
     Duplicate(String),
@@ -83,25 +97,6 @@ fn instead(label: &Option<String>) -> String {
     label
         .as_ref()
         .map_or_else(String::new, |label| format!(", but a {label}"))
-}
-
-/// Why the signature of a request proves nothing.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SignatureError {
-    /// An RSA key too short to trust (NIST SP 800-131A: 2048 bits).
-    #[error("the key is RSA with {0} bits; at least 2048 are needed")]
-    WeakKey(usize),
-    /// A key that certtool does not sign.
-    #[error("the key is of an unsupported kind: {0}")]
-    UnsupportedKey(String),
-    /// SHA-1, MD5 or something unknown, or an algorithm that does not fit the key.
-    #[error(
-        "the request is signed with {0}, which is not accepted for this key: use SHA-256 or better"
-    )]
-    UnsupportedAlgorithm(String),
-    /// The signature does not verify.
-    #[error("the request's signature does not verify with its own key")]
-    Invalid,
 }
 
 /// Makes a request for `names`, signed by `key`, as PEM text.
@@ -167,9 +162,13 @@ impl Csr {
         if info.version.0 != 0 {
             return Err(malformed("its version is not 1"));
         }
+        let subject = DistinguishedName::from_der(info.subject.as_raw())
+            .map_err(|error| CsrError::Malformed(error.to_string()))?;
+        if let Some(attribute) = subject.misleading_attribute() {
+            return Err(CsrError::Subject(attribute.to_string()));
+        }
         let mut request = Self {
-            subject: DistinguishedName::from_der(info.subject.as_raw())
-                .map_err(|error| CsrError::Malformed(error.to_string()))?,
+            subject,
             names: Vec::new(),
             public_key: PublicKey::from_spki(info.subject_pki.raw)
                 .map_err(|error| CsrError::Malformed(error.to_string()))?,
@@ -182,8 +181,8 @@ impl Csr {
         };
         let mut extension_request = None;
         for attribute in &request.raw_attributes()? {
-            if attribute.oid != oids::OID_PKCS9_EXTENSION_REQUEST {
-                request.attributes.push(attribute.oid.to_id_string());
+            if attribute.oid.arcs() != EXTENSION_REQUEST {
+                request.attributes.push(attribute.oid.to_string());
             } else if extension_request.replace(attribute.value.clone()).is_some() {
                 return Err(CsrError::Duplicate("request attributes".to_owned()));
             }
@@ -212,23 +211,22 @@ impl Csr {
             .map_err(malformed)?
             .into_iter()
             .map(|attribute| {
-                let parts = der::elements(attribute.content).map_err(malformed)?;
-                let [oid, values] = parts.as_slice() else {
-                    return Err(malformed(der::NotDer));
-                };
-                if attribute.identifier != der::SEQUENCE || values.identifier != der::SET {
+                let [oid, values] = der::exactly(attribute.content).map_err(malformed)?;
+                if attribute.identifier != der::SEQUENCE
+                    || oid.identifier != der::OID
+                    || values.identifier != der::SET
+                {
                     return Err(malformed(der::NotDer));
                 }
-                let (_, parsed) = Oid::from_der(oid.whole).map_err(|_| malformed(der::NotDer))?;
-                let parsed = parsed.to_owned();
+                let oid = Oid::from_content(oid.content).ok_or_else(|| malformed(der::NotDer))?;
                 let values = der::elements(values.content).map_err(malformed)?;
-                if parsed == oids::OID_PKCS9_EXTENSION_REQUEST && values.len() != 1 {
+                if oid.arcs() == EXTENSION_REQUEST && values.len() != 1 {
                     return Err(CsrError::Duplicate("request values".to_owned()));
                 }
                 let value = values
                     .first()
                     .map_or_else(Vec::new, |value| value.whole.to_vec());
-                Ok(RawAttribute { oid: parsed, value })
+                Ok(RawAttribute { oid, value })
             })
             .collect()
     }
@@ -240,12 +238,13 @@ impl Csr {
         for element in
             der::elements(list.content).map_err(|_| malformed("its extensions do not decode"))?
         {
-            strict_extension(element).ok_or_else(|| malformed("an extension does not decode"))?;
+            let requested = RequestedExtension::read(element)
+                .ok_or_else(|| malformed("an extension does not decode"))?;
             let (_, extension) = X509Extension::from_der(element.whole)
                 .map_err(|_| malformed("an extension does not decode"))?;
-            let oid = extension.oid.to_id_string();
-            if self.extensions.contains(&oid) {
-                return Err(CsrError::Duplicate(oid));
+            let oid = &requested.oid;
+            if self.extensions.iter().any(|before| before.oid == *oid) {
+                return Err(CsrError::Duplicate(oid.to_string()));
             }
             if extension.oid == oids::OID_X509_EXT_SUBJECT_ALT_NAME {
                 self.names = San::parse_extension(extension.value)
@@ -269,7 +268,7 @@ impl Csr {
                     _ => {}
                 }
             }
-            self.extensions.push(oid);
+            self.extensions.push(requested);
         }
         Ok(())
     }
@@ -292,64 +291,35 @@ impl Csr {
     /// # Errors
     /// See [`SignatureError`].
     pub fn verified(&self) -> Result<VerifiedCsr<'_>, SignatureError> {
-        match self.public_key.kind() {
-            PublicKeyKind::Rsa { bits } if *bits < 2048 => {
-                return Err(SignatureError::WeakKey(*bits));
-            }
-            PublicKeyKind::Unsupported(what) => {
-                return Err(SignatureError::UnsupportedKey(what.clone()));
-            }
-            _ => {}
-        }
-        let invalid = |_| SignatureError::Invalid;
-        let outer = der::single(&self.der, der::SEQUENCE).map_err(invalid)?;
-        let parts = der::elements(outer.content).map_err(invalid)?;
-        let [info, algorithm, signature] = parts.as_slice() else {
-            return Err(SignatureError::Invalid);
-        };
-        // A BIT STRING of whole octets.
-        let Some((0, signature)) = signature.content.split_first() else {
-            return Err(SignatureError::Invalid);
-        };
-        let spki = der::single(self.public_key.spki(), der::SEQUENCE).map_err(invalid)?;
-        let spki = der::elements(spki.content).map_err(invalid)?;
-        let [key_algorithm, key] = spki.as_slice() else {
-            return Err(SignatureError::Invalid);
-        };
-        let Some((0, key)) = key.content.split_first() else {
-            return Err(SignatureError::Invalid);
-        };
-        let verifier = verifier(key_algorithm.content, algorithm.content).ok_or_else(|| {
-            SignatureError::UnsupportedAlgorithm(self.signature_algorithm.clone())
-        })?;
-        verifier
-            .verify_signature(key, info.whole, signature)
-            .map_err(|_| SignatureError::Invalid)?;
+        signature::verify(&self.der, &self.public_key, &self.signature_algorithm)?;
         Ok(VerifiedCsr(self))
     }
 }
 
 struct RawAttribute {
-    oid: Oid<'static>,
+    oid: Oid,
     value: Vec<u8>,
 }
 
-/// `Extension ::= SEQUENCE { OID, BOOLEAN DEFAULT FALSE, OCTET STRING }` and no more.
-fn strict_extension(element: der::Element<'_>) -> Option<()> {
-    let parts = der::elements(element.content).ok()?;
-    let identifiers: Vec<u8> = parts.iter().map(|part| part.identifier).collect();
-    let known = identifiers == [der::OID, der::OCTET_STRING]
-        || identifiers == [der::OID, der::BOOLEAN, der::OCTET_STRING];
-    (element.identifier == der::SEQUENCE && known).then_some(())
-}
-
-/// The algorithm that fits both the key and the signature: never SHA-1, never RSA
-/// under 2048 bits, and the encodings of both identifiers are compared byte for byte.
-fn verifier(key: &[u8], signature: &[u8]) -> Option<&'static dyn SignatureVerificationAlgorithm> {
-    static ALL: LazyLock<&[&dyn SignatureVerificationAlgorithm]> =
-        LazyLock::new(|| webpki::ALL_VERIFICATION_ALGS);
-    let is = |id: AlgorithmIdentifier, bytes: &[u8]| id.as_ref() == bytes;
-    ALL.iter().copied().find(|algorithm| {
-        is(algorithm.public_key_alg_id(), key) && is(algorithm.signature_alg_id(), signature)
-    })
+impl RequestedExtension {
+    /// `Extension ::= SEQUENCE { OID, BOOLEAN DEFAULT FALSE, OCTET STRING }` and no more.
+    fn read(element: der::Element<'_>) -> Option<Self> {
+        let parts = der::elements(element.content).ok()?;
+        let (oid, critical, value) = match parts.as_slice() {
+            [oid, value] => (oid, false, value),
+            [oid, critical, value] if critical.identifier == der::BOOLEAN => {
+                (oid, critical.content != [0], value)
+            }
+            _ => return None,
+        };
+        let typed = element.identifier == der::SEQUENCE
+            && oid.identifier == der::OID
+            && value.identifier == der::OCTET_STRING;
+        typed.then_some(())?;
+        Some(Self {
+            oid: Oid::from_content(oid.content)?,
+            critical,
+            value: value.content.to_vec(),
+        })
+    }
 }

@@ -4,6 +4,9 @@
 //! signature or a name comparison depends on.
 
 use x509_parser::der_parser::asn1_rs::{Any, FromDer};
+use yasna::models::ObjectIdentifier;
+
+use super::oid::Oid;
 
 /// One element: its whole encoding, its content and its identifier octet's meaning.
 #[derive(Debug, Clone, Copy)]
@@ -62,6 +65,11 @@ pub(super) fn elements(content: &[u8]) -> Result<Vec<Element<'_>>, NotDer> {
     Ok(all)
 }
 
+/// Exactly `N` elements that fill `content`.
+pub(super) fn exactly<const N: usize>(content: &[u8]) -> Result<[Element<'_>; N], NotDer> {
+    elements(content)?.try_into().map_err(|_| NotDer)
+}
+
 /// SEQUENCE, constructed (X.690, section 8.9).
 pub(super) const SEQUENCE: u8 = 0x30;
 /// SET, constructed.
@@ -70,8 +78,20 @@ pub(super) const SET: u8 = 0x31;
 pub(super) const OID: u8 = 0x06;
 /// OCTET STRING.
 pub(super) const OCTET_STRING: u8 = 0x04;
+/// BIT STRING.
+pub(super) const BIT_STRING: u8 = 0x03;
 /// BOOLEAN.
 pub(super) const BOOLEAN: u8 = 0x01;
+
+/// UTF8String, and the older string types of names (X.680, section 8.6).
+pub(super) const UTF8_STRING: u8 = 0x0c;
+pub(super) const NUMERIC_STRING: u8 = 0x12;
+pub(super) const PRINTABLE_STRING: u8 = 0x13;
+pub(super) const T61_STRING: u8 = 0x14;
+pub(super) const IA5_STRING: u8 = 0x16;
+pub(super) const VISIBLE_STRING: u8 = 0x1a;
+pub(super) const UNIVERSAL_STRING: u8 = 0x1c;
+pub(super) const BMP_STRING: u8 = 0x1e;
 
 /// A SEQUENCE around already encoded elements.
 pub(super) fn sequence(parts: &[&[u8]]) -> Vec<u8> {
@@ -82,6 +102,12 @@ pub(super) fn sequence(parts: &[&[u8]]) -> Vec<u8> {
             }
         });
     })
+}
+
+/// An OBJECT IDENTIFIER.
+pub(super) fn oid(oid: &Oid) -> Vec<u8> {
+    // An `Oid` is within the limits that this writer asserts.
+    yasna::construct_der(|writer| writer.write_oid(&ObjectIdentifier::from_slice(oid.arcs())))
 }
 
 #[cfg(test)]
@@ -95,7 +121,7 @@ mod tests {
         let parts = elements(outer.content).unwrap();
         assert_eq!(parts.len(), 2);
         assert_eq!(parts[0].whole, [0x02, 0x01, 0x05]);
-        assert_eq!(parts[1].content, []);
+        assert!(parts[1].content.is_empty());
     }
 
     #[test]

@@ -2,11 +2,8 @@
 
 use std::fmt;
 
-use x509_parser::der_parser::asn1_rs::FromDer;
-use x509_parser::x509::X509Name;
-use yasna::models::ObjectIdentifier;
-
 use super::der;
+use super::oid::Oid;
 
 /// One attribute type that cfssl's and Kubernetes' subjects use.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -29,28 +26,89 @@ pub enum Attribute {
     CommonName,
     /// serialNumber
     SerialNumber,
-    /// emailAddress (PKCS #9), an IA5String
+    /// emailAddress (PKCS #9)
     EmailAddress,
     /// Any other attribute type
-    Other(Vec<u64>),
+    Other(Oid),
 }
 
+/// Attribute, arcs, short name (RFC 4514, section 3, and OpenSSL's).
+const KNOWN: [(Attribute, &[u64], &str); 10] = [
+    (Attribute::CommonName, &[2, 5, 4, 3], "CN"),
+    (Attribute::SerialNumber, &[2, 5, 4, 5], "serialNumber"),
+    (Attribute::Country, &[2, 5, 4, 6], "C"),
+    (Attribute::Locality, &[2, 5, 4, 7], "L"),
+    (Attribute::Province, &[2, 5, 4, 8], "ST"),
+    (Attribute::StreetAddress, &[2, 5, 4, 9], "STREET"),
+    (Attribute::Organization, &[2, 5, 4, 10], "O"),
+    (Attribute::OrganizationalUnit, &[2, 5, 4, 11], "OU"),
+    (Attribute::PostalCode, &[2, 5, 4, 17], "postalCode"),
+    (
+        Attribute::EmailAddress,
+        &[1, 2, 840, 113_549, 1, 9, 1],
+        "emailAddress",
+    ),
+];
+
+/// Short names of attribute types that are shown but not made.
+const SHOWN: [(&[u64], &str); 6] = [
+    (&[2, 5, 4, 4], "SN"),
+    (&[2, 5, 4, 12], "title"),
+    (&[2, 5, 4, 42], "GN"),
+    (&[2, 5, 4, 97], "organizationIdentifier"),
+    (&[0, 9, 2342, 19_200_300, 100, 1, 1], "UID"),
+    (&[0, 9, 2342, 19_200_300, 100, 1, 25], "DC"),
+];
+
 impl Attribute {
-    fn oid(&self) -> Vec<u64> {
-        match self {
-            Self::Country => vec![2, 5, 4, 6],
-            Self::Organization => vec![2, 5, 4, 10],
-            Self::OrganizationalUnit => vec![2, 5, 4, 11],
-            Self::Locality => vec![2, 5, 4, 7],
-            Self::Province => vec![2, 5, 4, 8],
-            Self::StreetAddress => vec![2, 5, 4, 9],
-            Self::PostalCode => vec![2, 5, 4, 17],
-            Self::CommonName => vec![2, 5, 4, 3],
-            Self::SerialNumber => vec![2, 5, 4, 5],
-            Self::EmailAddress => vec![1, 2, 840, 113_549, 1, 9, 1],
-            Self::Other(oid) => oid.clone(),
-        }
+    /// The attribute type with this identifier.
+    #[must_use]
+    pub fn from_oid(oid: &Oid) -> Self {
+        KNOWN
+            .iter()
+            .find(|(_, arcs, _)| *arcs == oid.arcs())
+            .map_or_else(|| Self::Other(oid.clone()), |(known, ..)| known.clone())
     }
+
+    /// Its identifier.
+    #[must_use]
+    pub fn oid(&self) -> Oid {
+        if let Self::Other(oid) = self {
+            return oid.clone();
+        }
+        let arcs = KNOWN
+            .iter()
+            .find_map(|(known, arcs, _)| (known == self).then_some(*arcs));
+        // `KNOWN` has every variant but `Other`.
+        Oid::known(arcs.unwrap_or(&[2, 5]))
+    }
+}
+
+impl fmt::Display for Attribute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Self::Other(oid) = self {
+            let shown = SHOWN.iter().find(|(arcs, _)| *arcs == oid.arcs());
+            return match shown {
+                Some((_, name)) => f.write_str(name),
+                None => write!(f, "{oid}"),
+            };
+        }
+        let name = KNOWN
+            .iter()
+            .find_map(|(known, _, name)| (known == self).then_some(*name));
+        f.write_str(name.unwrap_or_default())
+    }
+}
+
+/// One attribute of a name, as read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttributeValue {
+    /// Its type.
+    pub attribute: Attribute,
+    /// Its text, `None` when the value is no string or does not decode as its type.
+    pub text: Option<String>,
+    /// The ASN.1 type of its value, by its identifier octet.
+    pub identifier: u8,
 }
 
 /// Why bytes are not a distinguished name.
@@ -81,7 +139,8 @@ impl DistinguishedName {
     /// A name from relative distinguished names, each a set of attributes.
     ///
     /// Values are encoded as Go's `encoding/asn1` does (PrintableString where the
-    /// characters allow it, else UTF8String), so that names equal cfssl's.
+    /// characters allow it, else UTF8String, e-mail addresses among them), so that
+    /// names equal cfssl's byte for byte.
     #[must_use]
     pub fn from_rdns(rdns: &[Vec<(Attribute, String)>]) -> Self {
         Self(yasna::construct_der(|writer| {
@@ -90,12 +149,9 @@ impl DistinguishedName {
                     writer.next().write_set_of(|writer| {
                         for (attribute, value) in rdn {
                             writer.next().write_sequence(|writer| {
-                                let oid = attribute.oid();
-                                writer.next().write_oid(&ObjectIdentifier::from_slice(&oid));
+                                writer.next().write_der(&der::oid(&attribute.oid()));
                                 let writer = writer.next();
-                                if *attribute == Attribute::EmailAddress && value.is_ascii() {
-                                    writer.write_ia5_string(value);
-                                } else if is_printable(value) {
+                                if is_printable(value) {
                                     writer.write_printable_string(value);
                                 } else {
                                     writer.write_utf8_string(value);
@@ -113,10 +169,7 @@ impl DistinguishedName {
     /// # Errors
     /// [`NameError::Malformed`] when the bytes are not exactly one `Name`.
     pub fn from_der(bytes: &[u8]) -> Result<Self, NameError> {
-        match X509Name::from_der(bytes) {
-            Ok(([], _)) => Ok(Self(bytes.to_vec())),
-            _ => Err(NameError::Malformed),
-        }
+        parse(bytes).map(|_| Self(bytes.to_vec()))
     }
 
     /// The DER encoding.
@@ -131,46 +184,118 @@ impl DistinguishedName {
         self.0.len() <= 2
     }
 
+    /// The relative distinguished names, each a set of attributes.
+    #[must_use]
+    pub fn rdns(&self) -> Vec<Vec<AttributeValue>> {
+        // Only well-formed names are ever kept.
+        parse(&self.0).unwrap_or_default()
+    }
+
+    /// The attributes in order of appearance.
+    pub fn attributes(&self) -> impl Iterator<Item = AttributeValue> {
+        self.rdns().into_iter().flatten()
+    }
+
     /// The common names, in order; a well-formed subject has at most one.
     #[must_use]
     pub fn common_names(&self) -> Vec<String> {
-        self.attribute_values(&x509_parser::oid_registry::OID_X509_COMMON_NAME)
+        self.values(&Attribute::CommonName)
     }
 
     /// The organizations (`O`), in order.
     #[must_use]
     pub fn organizations(&self) -> Vec<String> {
-        self.attribute_values(&x509_parser::oid_registry::OID_X509_ORGANIZATION_NAME)
+        self.values(&Attribute::Organization)
     }
 
     /// The attribute types (as short names or dotted OIDs) in order of appearance.
     #[must_use]
     pub fn attribute_types(&self) -> Vec<String> {
-        let Ok((_, name)) = X509Name::from_der(&self.0) else {
-            return Vec::new();
-        };
-        let registry = x509_parser::objects::oid_registry();
-        name.iter_attributes()
-            .map(|attribute| {
-                let oid = attribute.attr_type();
-                x509_parser::objects::oid2abbrev(oid, registry)
-                    .map_or_else(|_| oid.to_id_string(), str::to_owned)
-            })
+        self.attributes()
+            .map(|value| value.attribute.to_string())
             .collect()
     }
 
-    fn attribute_values(&self, oid: &x509_parser::der_parser::Oid<'_>) -> Vec<String> {
-        let Ok((_, name)) = X509Name::from_der(&self.0) else {
-            return Vec::new();
-        };
-        name.iter_by_oid(oid)
-            .map(|value| {
-                value.as_str().map_or_else(
-                    |_| String::from_utf8_lossy(value.as_slice()).into_owned(),
-                    str::to_owned,
-                )
-            })
+    fn values(&self, wanted: &Attribute) -> Vec<String> {
+        self.attributes()
+            .filter(|value| value.attribute == *wanted)
+            .map(|value| value.text.unwrap_or_default())
             .collect()
+    }
+
+    /// The first attribute whose text is not what a reader sees: a control character
+    /// (a NUL among them), or octets that do not decode.
+    #[must_use]
+    pub fn misleading_attribute(&self) -> Option<Attribute> {
+        self.attributes()
+            .find(|value| {
+                value
+                    .text
+                    .as_ref()
+                    .is_none_or(|text| text.chars().any(char::is_control))
+            })
+            .map(|value| value.attribute)
+    }
+}
+
+/// `Name ::= SEQUENCE OF SET OF SEQUENCE { type, value }`
+fn parse(bytes: &[u8]) -> Result<Vec<Vec<AttributeValue>>, NameError> {
+    let malformed = |_| NameError::Malformed;
+    let name = der::single(bytes, der::SEQUENCE).map_err(malformed)?;
+    der::elements(name.content)
+        .map_err(malformed)?
+        .into_iter()
+        .map(|rdn| {
+            let attributes = der::elements(rdn.content).map_err(malformed)?;
+            if rdn.identifier != der::SET || attributes.is_empty() {
+                return Err(NameError::Malformed);
+            }
+            attributes
+                .into_iter()
+                .map(|attribute| {
+                    let [oid, value] = der::exactly(attribute.content).map_err(malformed)?;
+                    if attribute.identifier != der::SEQUENCE || oid.identifier != der::OID {
+                        return Err(NameError::Malformed);
+                    }
+                    let oid = Oid::from_content(oid.content).ok_or(NameError::Malformed)?;
+                    Ok(AttributeValue {
+                        attribute: Attribute::from_oid(&oid),
+                        text: decode(value),
+                        identifier: value.identifier,
+                    })
+                })
+                .collect()
+        })
+        .collect()
+}
+
+/// The text of a string of any of the types that names are written in (RFC 5280,
+/// section 4.1.2.4). T61 is read as Latin-1, as OpenSSL does.
+fn decode(value: der::Element<'_>) -> Option<String> {
+    let octets = value.content;
+    match value.identifier {
+        der::UTF8_STRING => std::str::from_utf8(octets).ok().map(str::to_owned),
+        der::PRINTABLE_STRING | der::IA5_STRING | der::NUMERIC_STRING | der::VISIBLE_STRING => {
+            octets
+                .is_ascii()
+                .then(|| octets.iter().copied().map(char::from).collect())
+        }
+        der::T61_STRING => Some(octets.iter().copied().map(char::from).collect()),
+        der::BMP_STRING => {
+            let (units, rest) = octets.as_chunks::<2>();
+            let units = units.iter().copied().map(u16::from_be_bytes);
+            let text: Result<String, _> = char::decode_utf16(units).collect();
+            text.ok().filter(|_| rest.is_empty())
+        }
+        der::UNIVERSAL_STRING => {
+            let (units, rest) = octets.as_chunks::<4>();
+            units
+                .iter()
+                .map(|unit| char::from_u32(u32::from_be_bytes(*unit)))
+                .collect::<Option<String>>()
+                .filter(|_| rest.is_empty())
+        }
+        _ => None,
     }
 }
 
@@ -182,13 +307,36 @@ fn is_printable(value: &str) -> bool {
         .all(|byte| byte.is_ascii_alphanumeric() || b" '()+,-./:=?".contains(&byte))
 }
 
+/// `O=one + O=two, CN=name`, in the order of the encoding; characters that a terminal
+/// would act on, and separators within a value, are escaped.
 impl fmt::Display for DistinguishedName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match X509Name::from_der(&self.0) {
-            Ok((_, name)) => write!(f, "{name}"),
-            Err(_) => f.write_str("(malformed name)"),
+        for (index, rdn) in self.rdns().iter().enumerate() {
+            if index > 0 {
+                f.write_str(", ")?;
+            }
+            for (index, value) in rdn.iter().enumerate() {
+                if index > 0 {
+                    f.write_str(" + ")?;
+                }
+                write!(f, "{}=", value.attribute)?;
+                match &value.text {
+                    Some(text) => write_escaped(f, text)?,
+                    None => f.write_str("(unreadable)")?,
+                }
+            }
         }
+        Ok(())
     }
+}
+
+fn write_escaped(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    use fmt::Write;
+    text.chars().try_for_each(|c| match c {
+        ',' | '+' | '\\' | '"' | '<' | '>' | ';' => write!(f, "\\{c}"),
+        c if c.is_control() => write!(f, "{}", c.escape_default()),
+        c => f.write_char(c),
+    })
 }
 
 impl fmt::Debug for DistinguishedName {
@@ -226,5 +374,73 @@ mod tests {
         let mut der = DistinguishedName::common_name_only("a").as_der().to_vec();
         der.push(0);
         assert_eq!(DistinguishedName::from_der(&der), Err(NameError::Malformed));
+    }
+
+    /// One RDN with one attribute, its value under this string type.
+    fn name(arcs: &[u64], identifier: u8, value: &[u8]) -> DistinguishedName {
+        let mut element = vec![identifier, u8::try_from(value.len()).unwrap()];
+        element.extend_from_slice(value);
+        let attribute = der::sequence(&[&der::oid(&Oid::new(arcs).unwrap()), &element]);
+        let mut rdn = vec![der::SET, u8::try_from(attribute.len()).unwrap()];
+        rdn.extend_from_slice(&attribute);
+        DistinguishedName::from_der(&der::sequence(&[&rdn])).unwrap()
+    }
+
+    #[test]
+    fn every_string_type_is_read() {
+        let cn: &[u64] = &[2, 5, 4, 3];
+        let shown = |identifier, value: &[u8]| name(cn, identifier, value).to_string();
+        assert_eq!(shown(der::UTF8_STRING, "Zoë".as_bytes()), "CN=Zoë");
+        assert_eq!(shown(der::T61_STRING, b"Zo\xeb"), "CN=Zoë");
+        assert_eq!(shown(der::BMP_STRING, b"\0Z\0o\0\xeb"), "CN=Zoë");
+        assert_eq!(
+            shown(der::UNIVERSAL_STRING, b"\0\0\0Z\0\0\0o\0\0\0\xeb"),
+            "CN=Zoë"
+        );
+        for (identifier, value) in [
+            (der::UTF8_STRING, &b"\xff"[..]),
+            (der::BMP_STRING, b"\0Z\0"),
+            (der::BMP_STRING, b"\xd8\0"),
+            (der::UNIVERSAL_STRING, b"\0\0\0"),
+            (der::IA5_STRING, b"\xeb"),
+            (0x02, b"\x05"),
+        ] {
+            assert_eq!(shown(identifier, value), "CN=(unreadable)");
+        }
+    }
+
+    #[test]
+    fn what_a_terminal_would_act_on_is_escaped_and_reported() {
+        let name = name(&[2, 5, 4, 10], der::UTF8_STRING, b"a\x1b[31m, CN=admin\0");
+        assert_eq!(name.to_string(), r"O=a\u{1b}[31m\, CN=admin\u{0}");
+        assert_eq!(name.misleading_attribute(), Some(Attribute::Organization));
+        let plain = DistinguishedName::common_name_only("Zoë");
+        assert_eq!(plain.misleading_attribute(), None);
+    }
+
+    #[test]
+    fn attribute_types_have_their_usual_names() {
+        let dc: &[u64] = &[0, 9, 2342, 19_200_300, 100, 1, 25];
+        assert_eq!(name(dc, der::IA5_STRING, b"a").to_string(), "DC=a");
+        assert_eq!(
+            name(&[1, 2, 3], der::IA5_STRING, b"a").to_string(),
+            "1.2.3=a"
+        );
+        for (attribute, arcs, _) in &KNOWN {
+            assert_eq!(attribute.oid().arcs(), *arcs);
+            assert_eq!(Attribute::from_oid(&attribute.oid()), *attribute);
+        }
+    }
+
+    #[test]
+    fn malformed_names_are_refused() {
+        for der in [
+            &[][..],
+            &[0x31, 0],
+            &[0x30, 2, 0x31, 0],
+            &[0x30, 4, 0x31, 2, 0x30, 0],
+        ] {
+            assert_eq!(DistinguishedName::from_der(der), Err(NameError::Malformed));
+        }
     }
 }

@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
-use time::{Duration, OffsetDateTime};
+use time::{Duration, OffsetDateTime, UtcOffset};
 
-use super::{BACKDATE, DistinguishedName, San, Usage};
+use super::{BACKDATE, DistinguishedName, Extension, San, Usage};
 
 /// The dates of a certificate, in whole seconds, as X.509 writes them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,8 +20,8 @@ impl Validity {
     #[must_use]
     pub fn new(not_before: OffsetDateTime, not_after: OffsetDateTime) -> Self {
         Self {
-            not_before: truncate(not_before),
-            not_after: truncate(not_after),
+            not_before: whole_seconds(not_before),
+            not_after: whole_seconds(not_after),
         }
     }
 
@@ -34,11 +34,16 @@ impl Validity {
     /// The instant at which `fraction` of the life is over.
     #[must_use]
     pub fn at_fraction(&self, fraction: f64) -> OffsetDateTime {
+        // Not a number: as if it were over, so that whatever waits for it acts.
+        let fraction = if fraction.is_nan() { 1.0 } else { fraction };
         self.not_before + (self.not_after - self.not_before) * fraction.clamp(0.0, 1.0)
     }
 }
 
-fn truncate(at: OffsetDateTime) -> OffsetDateTime {
+/// In UTC, since certificates have no other; an instant that UTC cannot hold (within a
+/// day of the years ±9999) stays as it is and is refused when a certificate is made.
+fn whole_seconds(at: OffsetDateTime) -> OffsetDateTime {
+    let at = at.checked_to_offset(UtcOffset::UTC).unwrap_or(at);
     at.replace_nanosecond(0).unwrap_or(at)
 }
 
@@ -113,8 +118,8 @@ pub struct Grant {
     pub name_constraints: NameConstraints,
     /// Where CRLs are found (RFC 5280, section 4.2.1.13).
     pub crl_urls: Vec<String>,
-    /// Extensions by OID, criticality and DER value, for what has no field here.
-    pub extensions: Vec<(Vec<u64>, bool, Vec<u8>)>,
+    /// Extensions for what has no field here.
+    pub extensions: Vec<Extension>,
 }
 
 impl Grant {
@@ -161,6 +166,29 @@ mod tests {
     fn an_absurd_lifetime_saturates() {
         let validity = Lifetime::of(Duration::MAX).starting(NOW);
         assert_eq!(validity.not_after.year(), 9999);
+    }
+
+    #[test]
+    fn times_of_any_offset_are_kept_in_utc_and_absurd_ones_do_not_panic() {
+        let east = datetime!(2026-11-21 14:00 +2);
+        let validity = Validity::new(east, datetime!(9999-12-31 23:00 -5));
+        assert_eq!(validity.not_before.offset(), UtcOffset::UTC);
+        assert_eq!(validity.not_before, datetime!(2026-11-21 12:00 UTC));
+        assert!(validity.contains(NOW));
+    }
+
+    #[test]
+    fn a_fraction_of_a_life_is_within_it() {
+        let validity = Lifetime::of(Duration::hours(1)).starting(NOW);
+        for (fraction, at) in [
+            (0.0, validity.not_before),
+            (-1.0, validity.not_before),
+            (1.0, validity.not_after),
+            (f64::INFINITY, validity.not_after),
+            (f64::NAN, validity.not_after),
+        ] {
+            assert_eq!(validity.at_fraction(fraction), at);
+        }
     }
 
     #[test]

@@ -136,7 +136,10 @@ impl PrivateKey {
             _ => return Err(KeyError::Several(keys.len())),
         };
         let der = match block.tag() {
-            "PRIVATE KEY" => PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(block.contents())),
+            // cfssl writes PKCS#8 under a label of its own (`csr/csr.go`, `ParseRequest`).
+            "PRIVATE KEY" | "Ed25519 PRIVATE KEY" => {
+                PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(block.contents()))
+            }
             "EC PRIVATE KEY" => PrivateKeyDer::Sec1(PrivateSec1KeyDer::from(block.contents())),
             "RSA PRIVATE KEY" => PrivateKeyDer::Pkcs1(PrivatePkcs1KeyDer::from(block.contents())),
             _ => return Err(KeyError::Unusable),
@@ -175,17 +178,14 @@ impl PrivateKey {
         &self.public
     }
 
-    /// The key as PKCS#8 PEM (RFC 5958), whatever it was read from.
+    /// The key as PKCS#8 PEM of version 1 (RFC 5208), whatever it was read from: OpenSSL
+    /// 3.0 does not read version 2 (RFC 5958), which aws-lc-rs makes of Ed25519 keys.
     ///
     /// # Errors
-    /// [`KeyError::Unusable`] when a key read as SEC1 or PKCS#1 cannot be converted.
+    /// [`KeyError::Unusable`] when the key cannot be converted.
     pub fn to_pem(&self) -> Result<SecretPem, KeyError> {
-        let der = self.pair.serialized_der();
-        let is_pkcs8 = matches!(PrivateKeyDer::try_from(der), Ok(PrivateKeyDer::Pkcs8(_)));
-        if is_pkcs8 {
-            return Ok(SecretPem(pem_blocks::encode("PRIVATE KEY", der)));
-        }
-        let pkcs8 = to_pkcs8(der, self.public.kind()).ok_or(KeyError::Unusable)?;
+        let pkcs8 =
+            to_pkcs8(self.pair.serialized_der(), self.public.kind()).ok_or(KeyError::Unusable)?;
         Ok(SecretPem(pem_blocks::encode("PRIVATE KEY", &pkcs8)))
     }
 
@@ -209,12 +209,17 @@ fn generate_rsa_8192() -> Result<PrivateKey, KeyError> {
     )))
 }
 
-/// PKCS#8 from SEC1 or PKCS#1.
 fn to_pkcs8(der: &[u8], kind: &PublicKeyKind) -> Option<Vec<u8>> {
     use super::Curve;
     use aws_lc_rs::encoding::AsDer;
-    use aws_lc_rs::signature::{self, EcdsaKeyPair};
+    use aws_lc_rs::signature::{self, EcdsaKeyPair, Ed25519KeyPair};
+    let is_pkcs8 = matches!(PrivateKeyDer::try_from(der), Ok(PrivateKeyDer::Pkcs8(_)));
     match kind {
+        PublicKeyKind::Ed25519 => {
+            let key = Ed25519KeyPair::from_pkcs8_maybe_unchecked(der).ok()?;
+            Some(key.to_pkcs8v1().ok()?.as_ref().to_vec())
+        }
+        _ if is_pkcs8 => Some(der.to_vec()),
         PublicKeyKind::Rsa { .. } => {
             let key = aws_lc_rs::rsa::KeyPair::from_der(der).ok()?;
             let pkcs8: aws_lc_rs::encoding::Pkcs8V1Der<'_> = key.as_der().ok()?;
@@ -229,7 +234,7 @@ fn to_pkcs8(der: &[u8], kind: &PublicKeyKind) -> Option<Vec<u8>> {
             let key = EcdsaKeyPair::from_private_key_der(algorithm, der).ok()?;
             Some(key.to_pkcs8v1().ok()?.as_ref().to_vec())
         }
-        PublicKeyKind::Ed25519 | PublicKeyKind::Unsupported(_) => None,
+        PublicKeyKind::Unsupported(_) => None,
     }
 }
 

@@ -3,9 +3,11 @@
 use std::fmt;
 
 use rcgen::PublicKeyData;
-use x509_parser::der_parser::asn1_rs::FromDer;
+use x509_parser::der_parser::asn1_rs::{FromDer, Tag};
 use x509_parser::oid_registry as oids;
 use x509_parser::x509::SubjectPublicKeyInfo;
+
+use super::der;
 
 /// An elliptic curve that TLS servers use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -89,13 +91,16 @@ impl PublicKey {
                 .algorithm
                 .parameters
                 .as_ref()
+                // `as_oid` alone reads the content of any type as an identifier.
+                .filter(|any| any.tag() == Tag::Oid)
                 .and_then(|any| any.as_oid().ok());
             match curve {
                 Some(oid) if oid == oids::OID_EC_P256 => PublicKeyKind::Ecdsa(Curve::P256),
                 Some(oid) if oid == oids::OID_NIST_EC_P384 => PublicKeyKind::Ecdsa(Curve::P384),
                 Some(oid) if oid == oids::OID_NIST_EC_P521 => PublicKeyKind::Ecdsa(Curve::P521),
                 Some(oid) => PublicKeyKind::Unsupported(format!("curve {oid}")),
-                None => return Err(PublicKeyError::Malformed),
+                // RFC 5480, section 2.1.1: only named curves may be used.
+                None => PublicKeyKind::Unsupported("explicit curve parameters".to_owned()),
             }
         } else if *algorithm == oids::OID_SIG_ED25519 {
             PublicKeyKind::Ed25519
@@ -120,18 +125,42 @@ impl PublicKey {
         &self.spki
     }
 
-    pub(super) fn to_rcgen(&self) -> Result<rcgen::SubjectPublicKeyInfo, PublicKeyError> {
-        if let PublicKeyKind::Unsupported(what) = &self.kind {
-            return Err(PublicKeyError::Unsupported(what.clone()));
+    /// The key for rcgen's layout, which writes the algorithm identifier of its own
+    /// table; the exact bytes are put in place afterwards.
+    pub(super) fn for_layout(&self) -> Result<LayoutKey<'_>, PublicKeyError> {
+        let algorithm = match &self.kind {
+            PublicKeyKind::Rsa { .. } => &rcgen::PKCS_RSA_SHA256,
+            PublicKeyKind::Ecdsa(Curve::P256) => &rcgen::PKCS_ECDSA_P256_SHA256,
+            PublicKeyKind::Ecdsa(Curve::P384) => &rcgen::PKCS_ECDSA_P384_SHA384,
+            PublicKeyKind::Ecdsa(Curve::P521) => &rcgen::PKCS_ECDSA_P521_SHA512,
+            PublicKeyKind::Ed25519 => &rcgen::PKCS_ED25519,
+            PublicKeyKind::Unsupported(what) => {
+                return Err(PublicKeyError::Unsupported(what.clone()));
+            }
+        };
+        let malformed = |_| PublicKeyError::Malformed;
+        let spki = der::single(&self.spki, der::SEQUENCE).map_err(malformed)?;
+        let [_, key] = der::exactly(spki.content).map_err(malformed)?;
+        match key.content.split_first() {
+            Some((0, octets)) => Ok(LayoutKey { octets, algorithm }),
+            _ => Err(PublicKeyError::Malformed),
         }
-        let info = rcgen::SubjectPublicKeyInfo::from_der(&self.spki)
-            .map_err(|_| PublicKeyError::Unsupported(self.kind.to_string()))?;
-        // rcgen re-encodes the key from its parts: a certificate for a different
-        // encoding would not match the requester's key.
-        if info.subject_public_key_info() != self.spki {
-            return Err(PublicKeyError::Malformed);
-        }
-        Ok(info)
+    }
+}
+
+/// A public key as rcgen wants it.
+pub(super) struct LayoutKey<'a> {
+    octets: &'a [u8],
+    algorithm: &'static rcgen::SignatureAlgorithm,
+}
+
+impl PublicKeyData for LayoutKey<'_> {
+    fn der_bytes(&self) -> &[u8] {
+        self.octets
+    }
+
+    fn algorithm(&self) -> &'static rcgen::SignatureAlgorithm {
+        self.algorithm
     }
 }
 

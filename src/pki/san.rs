@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use super::der;
+use super::{Host, der};
 
 /// One subject alternative name (RFC 5280, section 4.2.1.6).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -36,6 +36,14 @@ pub enum SanError {
     /// A name has characters that its type does not allow.
     #[error("subject alternative name {0:?} has characters that a certificate cannot carry")]
     Characters(String),
+    /// A name that no client can ask for.
+    #[error("subject alternative name {name:?} matches nothing: {problem}")]
+    Useless {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
     /// More or longer names than a TLS peer accepts.
     #[error(
         "{count} names of {octets} bytes in all are too many for one certificate (at most {MAX_NAMES} names \
@@ -69,6 +77,34 @@ impl San {
             Self::Dns(text) | Self::Email(text) | Self::Uri(text) => text.clone(),
             Self::Ip(ip) => ip.to_string(),
             Self::Other(kind) => format!("({kind})"),
+        }
+    }
+
+    /// Refuses a name that a certificate should not carry: clients compare DNS names
+    /// label by label and addresses as addresses, so that `DNS:10.0.0.1`, `DNS:a..b`
+    /// or `DNS:host:443` would be a certificate that never matches.
+    ///
+    /// # Errors
+    /// [`SanError::Useless`] or [`SanError::Characters`].
+    pub fn check(&self) -> Result<(), SanError> {
+        let useless = |name: &str, problem| {
+            Err(SanError::Useless {
+                name: name.to_owned(),
+                problem,
+            })
+        };
+        match self {
+            Self::Dns(name) if name.parse::<IpAddr>().is_ok() => useless(
+                name,
+                "it is an IP address, which clients look for among the IP addresses only",
+            ),
+            Self::Dns(name) => match name.parse::<Host>() {
+                Ok(_) => Ok(()),
+                Err(error) => useless(name, error.problem),
+            },
+            Self::Email(text) | Self::Uri(text) if text.is_empty() => useless(text, "it is empty"),
+            Self::Other(kind) => useless(kind, "names of this kind are not issued"),
+            Self::Email(_) | Self::Uri(_) | Self::Ip(_) => self.to_rcgen().map(|_| ()),
         }
     }
 
@@ -202,5 +238,24 @@ mod tests {
         let error = check_size(&names).unwrap_err().to_string();
         assert!(error.contains("2000 names"), "{error}");
         assert!(check_size(&names[..1000]).is_ok());
+    }
+
+    #[test]
+    fn names_that_match_nothing_are_refused() {
+        for bad in [
+            "", "10.0.0.1", "::1", "a..b", "host:443", "*", "*.com", "a b", "ü.de", "x.",
+        ] {
+            let error = San::Dns(bad.to_owned()).check().unwrap_err();
+            assert!(
+                matches!(error, SanError::Useless { .. }),
+                "{bad:?}: {error}"
+            );
+        }
+        for good in ["a", "Example.COM", "*.example.com", "a_b.c"] {
+            assert_eq!(San::Dns(good.to_owned()).check(), Ok(()));
+        }
+        assert!(San::Other("otherName").check().is_err());
+        assert!(San::Uri("http://ü".to_owned()).check().is_err());
+        assert!(San::Email(String::new()).check().is_err());
     }
 }

@@ -75,7 +75,8 @@ impl FromStr for ServiceName {
             .split_once('.')
             .map_or((rest, None), |(a, b)| (a, Some(b)));
         for part in [name, namespace] {
-            if !is_dns_label(part) || part.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            let foreign = |byte: u8| byte.is_ascii_uppercase() || byte == b'_';
+            if !is_dns_label(part) || part.bytes().any(foreign) {
                 return Err(ServiceNameError::NotALabel {
                     given: given(),
                     part: part.to_owned(),
@@ -115,5 +116,6 @@ mod tests {
         assert!(error("hook.shop.svc").contains("write hook.shop"));
         assert!(error("Hook.shop").contains("\"Hook\""));
         assert!(error("hook.").contains("\"\""));
+        assert!(error("my_hook.shop").contains("\"my_hook\""));
     }
 }

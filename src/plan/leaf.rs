@@ -3,10 +3,11 @@
 use std::fmt;
 
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::pki::{
-    Authority, Certificate, KeyAlgorithm, PrivateKey, PublicKeyKind, San, TrustBundle, Usage,
-    verify_server,
+    Authority, BACKDATE, Certificate, KeyAlgorithm, PrivateKey, PublicKeyKind, San, TrustBundle,
+    Usage, Validity, verify_server,
 };
 
 /// What was found where the pair belongs.
@@ -142,11 +143,14 @@ impl fmt::Display for Reason {
             Self::Unusable(why) => write!(f, "the pair could not be read ({why})"),
             Self::KeyMismatch => f.write_str("the key did not belong to the certificate"),
             Self::OtherCa(issuer) => write!(f, "the pair was signed by another CA ({issuer})"),
-            Self::Expired(at) => write!(f, "the certificate expired on {at}"),
-            Self::NotYetValid(at) => write!(f, "the certificate was not valid before {at}"),
+            Self::Expired(at) => write!(f, "the certificate expired on {}", date(*at)),
+            Self::NotYetValid(at) => {
+                write!(f, "the certificate was not valid before {}", date(*at))
+            }
             Self::RenewalDue(at) => write!(
                 f,
-                "the certificate was due for renewal, since it ends on {at}"
+                "the certificate was due for renewal, since it ends on {}",
+                date(*at)
             ),
             Self::NamesMissing(names) => {
                 let shown: Vec<_> = names.iter().take(5).map(San::value).collect();
@@ -161,7 +165,7 @@ impl fmt::Display for Reason {
                 f.write_str("the ca.crt beside the pair was missing or not this CA's")
             }
             Self::Algorithm(algorithm) => write!(f, "the key was not {algorithm}"),
-            Self::Forced => f.write_str("--force"),
+            Self::Forced => f.write_str("--force was given"),
         }
     }
 }
@@ -242,25 +246,36 @@ fn reason(
     }
     // A leaf that already ends with its CA cannot be made to end later.
     let ends_with_ca = validity.not_after >= authority.certificate().validity.not_after;
-    if now >= validity.at_fraction(wanted.renew_at) && !ends_with_ca {
+    if now >= renewal(&validity, wanted.renew_at) && !ends_with_ca {
         return Some(Reason::RenewalDue(validity.not_after));
     }
     None
 }
 
+/// When so much of the life is over. It counts from the signature: a pair for one minute
+/// would be due at once if the backdating counted.
+fn renewal(validity: &Validity, fraction: f64) -> OffsetDateTime {
+    let signed = (validity.not_before + BACKDATE).min(validity.not_after);
+    Validity::new(signed, validity.not_after).at_fraction(fraction)
+}
+
+fn date(at: OffsetDateTime) -> String {
+    at.format(&Rfc3339).unwrap_or_else(|_| at.to_string())
+}
+
 fn is_of(key: &PrivateKey, algorithm: KeyAlgorithm) -> bool {
     use crate::pki::Curve;
-    match (key.public_key().kind(), algorithm) {
+    matches!(
+        (key.public_key().kind(), algorithm),
         (PublicKeyKind::Ecdsa(Curve::P256), KeyAlgorithm::EcdsaP256)
-        | (PublicKeyKind::Ecdsa(Curve::P384), KeyAlgorithm::EcdsaP384)
-        | (PublicKeyKind::Ecdsa(Curve::P521), KeyAlgorithm::EcdsaP521)
-        | (PublicKeyKind::Ed25519, KeyAlgorithm::Ed25519)
-        | (PublicKeyKind::Rsa { bits: 2048 }, KeyAlgorithm::Rsa2048)
-        | (PublicKeyKind::Rsa { bits: 3072 }, KeyAlgorithm::Rsa3072)
-        | (PublicKeyKind::Rsa { bits: 4096 }, KeyAlgorithm::Rsa4096)
-        | (PublicKeyKind::Rsa { bits: 8192 }, KeyAlgorithm::Rsa8192) => true,
-        _ => false,
-    }
+            | (PublicKeyKind::Ecdsa(Curve::P384), KeyAlgorithm::EcdsaP384)
+            | (PublicKeyKind::Ecdsa(Curve::P521), KeyAlgorithm::EcdsaP521)
+            | (PublicKeyKind::Ed25519, KeyAlgorithm::Ed25519)
+            | (PublicKeyKind::Rsa { bits: 2048 }, KeyAlgorithm::Rsa2048)
+            | (PublicKeyKind::Rsa { bits: 3072 }, KeyAlgorithm::Rsa3072)
+            | (PublicKeyKind::Rsa { bits: 4096 }, KeyAlgorithm::Rsa4096)
+            | (PublicKeyKind::Rsa { bits: 8192 }, KeyAlgorithm::Rsa8192)
+    )
 }
 
 #[cfg(test)]
@@ -347,6 +362,36 @@ mod tests {
         assert_eq!(
             code(&existing, &["a"], &ca, NOW - Duration::days(1)),
             "NotYetValid"
+        );
+    }
+
+    #[test]
+    fn a_pair_for_seconds_is_not_due_at_once_in_spite_of_its_backdating() {
+        let ca = authority("ca");
+        let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
+        let validity = Lifetime::of(Duration::seconds(10)).starting(NOW);
+        let grant = Grant::serving(None, names(&["a"]), validity);
+        let leaf = ca
+            .issue(key.public_key(), &grant, NOW, Serial::from_random([9; 20]))
+            .unwrap();
+        let existing = Existing::Pair {
+            leaf: Box::new(leaf),
+            intermediates: vec![],
+            key: Box::new(key),
+            bundle: Some(TrustBundle::new([ca.trust_anchor().clone()])),
+        };
+        let after = |seconds| NOW + Duration::seconds(seconds);
+        assert_eq!(code(&existing, &["a"], &ca, NOW), "Keep");
+        assert_eq!(code(&existing, &["a"], &ca, after(8)), "Keep");
+        assert_eq!(code(&existing, &["a"], &ca, after(9)), "RenewalDue");
+        assert_eq!(code(&existing, &["a"], &ca, after(11)), "Expired");
+    }
+
+    #[test]
+    fn reasons_write_dates_as_the_rest_of_the_output_does() {
+        assert_eq!(
+            Reason::Expired(NOW).to_string(),
+            "the certificate expired on 2026-11-21T12:00:00Z"
         );
     }
 

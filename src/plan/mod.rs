@@ -3,7 +3,9 @@
 mod leaf;
 mod names;
 mod reach;
+mod sign;
 
 pub use leaf::{Existing, LeafPlan, Reason, Wanted, plan_leaf};
 pub use names::{NameSources, collect_names};
 pub use reach::{LocalAddress, Surroundings, candidates};
+pub use sign::{Unsignable, grant, grant_as_controller_manager, lifetime};

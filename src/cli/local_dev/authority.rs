@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use time::{Duration, OffsetDateTime};
 
+use super::report::rfc3339;
 use crate::cli::UsageError;
 use crate::pki::{
     Authority, CaSpec, Certificate, DistinguishedName, KeyAlgorithm, Lifetime, NameConstraints,
@@ -51,25 +52,41 @@ impl CaArgs {
         locations: &Locations,
         now: OffsetDateTime,
     ) -> anyhow::Result<LocalAuthority> {
-        let found = match (&self.ca, &self.ca_key) {
-            (Some(certificate), Some(key)) => load_files(certificate.clone(), key.clone())?,
+        match (&self.ca, &self.ca_key) {
+            (Some(certificate), Some(key)) => {
+                let found = load_files(certificate.clone(), key.clone())?;
+                check_dates(&found, now)
+                    .map_err(|error| anyhow!("{error}; name another CA with --ca and --ca-key"))?;
+                Ok(found)
+            }
             (None, None) => {
                 let dir = match &self.ca_dir {
                     Some(dir) => dir.clone(),
                     None => locations.local_ca()?,
                 };
-                load_or_make(&CaDir::new(dir).chosen_by("--ca-dir"), now)?
+                load_or_make(&CaDir::new(dir).chosen_by("--ca-dir"), now)
             }
-            _ => return Err(UsageError("--ca and --ca-key belong together".to_owned()).into()),
-        };
-        found.authority.check_valid_at(now).with_context(|| {
-            format!(
-                "{}: move it and its key away and run again to make a new CA, or name another with --ca-dir",
-                found.certificate.display()
-            )
-        })?;
-        Ok(found)
+            _ => Err(UsageError("--ca and --ca-key belong together".to_owned()).into()),
+        }
     }
+}
+
+/// Whether the CA and all that certifies it are valid now: peers look at all of it.
+fn check_dates(found: &LocalAuthority, now: OffsetDateTime) -> anyhow::Result<()> {
+    let Some(certificate) = found.authority.chain().find(|ca| !ca.is_valid_at(now)) else {
+        return Ok(());
+    };
+    let validity = certificate.validity;
+    let problem = if now < validity.not_before {
+        format!("is not valid before {}", rfc3339(validity.not_before))
+    } else {
+        format!("expired on {}", rfc3339(validity.not_after))
+    };
+    bail!(
+        "{}: the CA certificate {} {problem}",
+        found.certificate.display(),
+        certificate.subject
+    )
 }
 
 impl CaArgs {
@@ -119,22 +136,28 @@ fn load_files(certificate: PathBuf, key: PathBuf) -> anyhow::Result<LocalAuthori
 fn load_or_make(dir: &CaDir, now: OffsetDateTime) -> anyhow::Result<LocalAuthority> {
     let (certificate, key) = (dir.cert_path(), dir.key_path());
     let files = dir.read()?;
+    let move_away = format!(
+        "move {} and {} away and run again to make a new CA",
+        certificate.display(),
+        key.display()
+    );
+    let advise = |error: anyhow::Error| anyhow!("{error:#}; restore it, or {move_away}");
     if files.is_complete() {
-        let authority = parse(&files, &certificate, &key)?;
-        let open_mode = dir.key_permissions_too_open()?;
-        return Ok(LocalAuthority {
-            authority,
-            certificate,
-            key,
+        let found = LocalAuthority {
+            authority: parse(&files, &certificate, &key).map_err(advise)?,
+            open_mode: dir.key_permissions_too_open()?,
             made: None,
-            open_mode,
-        });
+            certificate: certificate.clone(),
+            key: key.clone(),
+        };
+        check_dates(&found, now).map_err(|error| anyhow!("{error}; {move_away}"))?;
+        return Ok(found);
     }
     // Another process may be making it at this moment.
     let guard = dir.lock_exclusive()?;
     let files = guard.read()?;
     let (authority, made) = match (&files.cert, &files.key) {
-        (Some(_), Some(_)) => (parse(&files, &certificate, &key)?, None),
+        (Some(_), Some(_)) => (parse(&files, &certificate, &key).map_err(advise)?, None),
         (None, None) => {
             let made = self_signed(PrivateKey::generate(KeyAlgorithm::EcdsaP256)?, now)?;
             guard.create(
@@ -148,7 +171,8 @@ fn load_or_make(dir: &CaDir, now: OffsetDateTime) -> anyhow::Result<LocalAuthori
         }
         (None, Some(pem)) => {
             let private = PrivateKey::from_pem(pem)
-                .with_context(|| format!("could not read {}", key.display()))?;
+                .with_context(|| format!("could not read the CA key {}", key.display()))
+                .map_err(advise)?;
             let made = self_signed(private, now)?;
             guard.add_cert(made.certificate().to_pem().as_bytes())?;
             let note = format!(

@@ -14,6 +14,7 @@ use crate::injectable::ObjectId;
 use crate::manifest;
 use crate::pki::{
     Certificate, Grant, Host, KeyAlgorithm, Lifetime, PrivateKey, San, ServiceName, TrustBundle,
+    verify_server,
 };
 use crate::plan::{Existing, LeafPlan, NameSources, Reason, Wanted, collect_names, plan_leaf};
 use crate::random_serial;
@@ -33,11 +34,11 @@ pub(super) struct CertArgs {
     pub(super) cert_dir: Option<PathBuf>,
     #[command(flatten)]
     pub(super) ca: CaArgs,
-    /// A Service to be valid for, as NAME.NAMESPACE; repeatable
-    #[arg(long = "service", value_name = "NAME.NAMESPACE")]
+    /// A Service to be valid for, as NAME.NAMESPACE; repeatable, or separated by commas
+    #[arg(long = "service", value_name = "NAME.NAMESPACE", value_delimiter = ',')]
     pub(super) services: Vec<ServiceName>,
-    /// A DNS name, IP address or wildcard to be valid for; repeatable
-    #[arg(long = "host", value_name = "HOST")]
+    /// A DNS name, IP address or wildcard to be valid for; repeatable, or separated by commas
+    #[arg(long = "host", value_name = "HOST", value_delimiter = ',')]
     pub(super) hosts: Vec<Host>,
     /// Manifests whose webhooks' Services are covered too: a file, a directory, or - for stdin; repeatable
     #[arg(short, long = "filename", value_name = "FILE|DIR|-")]
@@ -49,11 +50,23 @@ pub(super) struct CertArgs {
     #[arg(long, value_name = "ALGORITHM")]
     pub(super) algorithm: Option<KeyAlgorithm>,
     /// The cluster's DNS domain
-    #[arg(long, value_name = "DOMAIN", default_value = "cluster.local")]
+    #[arg(long, value_name = "DOMAIN", default_value = "cluster.local", value_parser = cluster_domain)]
     pub(super) cluster_domain: String,
     /// Issue a new pair in any case, with exactly the names asked for; replace files that certtool did not write
     #[arg(long)]
     pub(super) force: bool,
+}
+
+/// A domain that makes a DNS name of every Service: one has at most 253 characters, and
+/// `NAME.NAMESPACE.svc.` up to 132 of them.
+fn cluster_domain(text: &str) -> Result<String, String> {
+    const LONGEST: usize = 253 - 132;
+    match text.parse() {
+        Ok(Host::Dns(domain)) if domain.len() <= LONGEST && !domain.starts_with('*') => Ok(domain),
+        _ => Err(format!(
+            "{text:?} is not a DNS domain of at most {LONGEST} characters, such as cluster.local"
+        )),
+    }
 }
 
 /// The pair as it is now, and what was done for it.
@@ -95,10 +108,11 @@ pub(super) fn find_services(args: &CertArgs, printer: &Printer) -> anyhow::Resul
         services: args.services.clone(),
         ..FoundServices::default()
     };
+    let mut nothing = !args.filenames.is_empty();
     for source in sources::read(&args.filenames)? {
         let named = manifest::services(&source.name, &source.content);
         for error in named.errors.iter().chain(&unread(&source, &named)) {
-            match error.reason {
+            match *error.reason {
                 manifest::Reason::Template => found.warnings.push(error.to_string()),
                 _ => anyhow::bail!("{error}"),
             }
@@ -122,9 +136,17 @@ pub(super) fn find_services(args: &CertArgs, printer: &Printer) -> anyhow::Resul
             }
         }
         let objects = manifest::objects(&source.name, &source.content).objects;
+        nothing &= objects.is_empty() && named.errors.is_empty();
         found
             .objects
             .extend(objects.into_iter().map(|located| located.id));
+    }
+    if nothing {
+        found.warnings.push(
+            "what -f names holds no webhook configuration, no CustomResourceDefinition with a \
+             conversion webhook and no APIService: it adds no names"
+                .to_owned(),
+        );
     }
     Ok(found)
 }
@@ -150,20 +172,12 @@ pub(super) fn ensure(
     now: OffsetDateTime,
 ) -> anyhow::Result<Ensured> {
     let locations = Locations::from_process();
-    let authority = args.ca.load(&locations, now)?;
     let path = args
         .cert_dir
         .clone()
         .unwrap_or_else(|| locations.serving_certs());
     let dir = CertDir::new(&path).chosen_by("--cert-dir");
     let mut warnings = found.warnings.clone();
-    if let Some(mode) = authority.open_mode {
-        let key = authority.key.display();
-        warnings.push(format!(
-            "{key} has mode {mode:04o}: others than its owner can read it; chmod 600 {key}"
-        ));
-    }
-
     let hosts: Vec<Host> = args.hosts.iter().chain(more_hosts).cloned().collect();
     let machine = machine_name(&mut warnings);
     let names = |kept: &[San]| {
@@ -186,6 +200,14 @@ pub(super) fn ensure(
 
     // Most runs find everything in order; only a change takes the lock.
     let (existing, _) = read_existing(&dir)?;
+    // Last, since it may make a CA: what is refused so far leaves nothing behind.
+    let authority = args.ca.load(&locations, now)?;
+    if let Some(mode) = authority.open_mode {
+        let key = authority.key.display();
+        warnings.push(format!(
+            "{key} has mode {mode:04o}: others than its owner can read it; chmod 600 {key}"
+        ));
+    }
     if let (LeafPlan::Keep, Existing::Pair { leaf, .. }) = (
         plan_leaf(&existing, &wanted, &authority.authority, now),
         existing,
@@ -220,6 +242,11 @@ pub(super) fn ensure(
     let kept = if keeps_names { existing.names() } else { &[] };
     let mut all = names(kept);
     if crate::pki::check_size(&all).is_err() {
+        warnings.push(format!(
+            "{} names that the pair had before are dropped: with those that are needed now \
+             they are too many for one certificate",
+            all.len() - required.len()
+        ));
         all = required;
     }
     let common_name = common_name(&found.services);
@@ -237,20 +264,32 @@ pub(super) fn ensure(
             duration::about(args.validity)
         ));
     }
-    let chain = std::iter::once(&leaf).chain(authority.authority.intermediates());
+    let intermediates: Vec<_> = authority.authority.intermediates().cloned().collect();
+    let anchors = TrustBundle::new([authority.authority.trust_anchor().clone()]);
+    // A CA can be complete and yet sign what no client accepts.
+    verify_server(&leaf, &intermediates, &anchors, &[], now).with_context(|| {
+        format!(
+            "{}: what this CA signs is not trusted by TLS clients; use another CA",
+            authority.certificate.display()
+        )
+    })?;
+    let chain = std::iter::once(&leaf).chain(&intermediates);
     let pair = Pair {
         cert: chain
             .map(Certificate::to_pem)
             .collect::<String>()
             .into_bytes(),
         key: key.to_pem()?.expose().as_bytes().to_vec(),
-        ca: Some(
-            TrustBundle::new([authority.authority.trust_anchor().clone()])
-                .to_pem()
-                .into_bytes(),
-        ),
+        ca: Some(anchors.to_pem().into_bytes()),
     };
-    guard.write(&pair, if args.force { Force::Yes } else { Force::No })?;
+    let force = if args.force { Force::Yes } else { Force::No };
+    guard.write(&pair, force).map_err(|error| match error {
+        // Why it was to be replaced at all.
+        error @ store::Error::Foreign { .. } => {
+            anyhow::Error::new(error).context(reason.to_string())
+        }
+        error => error.into(),
+    })?;
     Ok(Ensured {
         cert_dir: path,
         leaf,

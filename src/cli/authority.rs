@@ -1,0 +1,149 @@
+//! The CA that a command signs with: files, a directory, or a Secret.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use clap::Args;
+
+use super::{UsageError, input};
+use crate::cluster::{Cluster, SecretData, SecretName};
+use crate::pki::{Authority, Certificate, PrivateKey};
+use crate::store::CaDir;
+
+/// Which CA signs.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Certificate authority")]
+pub(super) struct CaArgs {
+    /// Directory of the CA: ca.crt and ca.key
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["ca", "ca_key", "ca_secret"])]
+    pub(super) ca_dir: Option<PathBuf>,
+    /// Certificate of the CA; its chain may follow it
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "ca_key",
+        conflicts_with = "ca_secret"
+    )]
+    pub(super) ca: Option<PathBuf>,
+    /// Private key of the CA
+    #[arg(long, value_name = "FILE", requires = "ca")]
+    pub(super) ca_key: Option<PathBuf>,
+    /// Secret of the CA: tls.crt and tls.key
+    #[arg(long, value_name = "NAMESPACE/NAME")]
+    pub(super) ca_secret: Option<SecretName>,
+}
+
+impl CaArgs {
+    /// Whether a CA was named at all.
+    pub(super) fn is_given(&self) -> bool {
+        self.ca_dir.is_some() || self.ca.is_some() || self.ca_secret.is_some()
+    }
+
+    /// Whether it takes a cluster to load it.
+    pub(super) fn needs_cluster(&self) -> bool {
+        self.ca_secret.is_some()
+    }
+
+    /// The authority, checked: a CA, with the key that belongs to it.
+    pub(super) async fn load(&self, cluster: Option<&Cluster>) -> anyhow::Result<Authority> {
+        if let Some(secret) = &self.ca_secret {
+            let cluster = cluster.context("a CA in a Secret needs a cluster")?;
+            let Some(data) = cluster.get_secret(secret).await? else {
+                bail!(
+                    "there is no Secret {secret}: `certtool ca init --secret {secret}` makes a CA in it"
+                );
+            };
+            return from_secret(&data).with_context(|| format!("Secret {secret}"));
+        }
+        self.load_files()
+    }
+
+    /// As [`CaArgs::load`], for a CA that needs no cluster.
+    pub(super) fn load_files(&self) -> anyhow::Result<Authority> {
+        match (&self.ca_dir, &self.ca, &self.ca_key) {
+            (Some(dir), ..) => {
+                let dir = CaDir::new(dir).chosen_by("--ca-dir");
+                let files = dir.read()?;
+                let (Some(cert), Some(key)) = (&files.cert, &files.key) else {
+                    bail!(
+                        "{} has no ca.crt with its ca.key: `certtool ca init --out-dir {0}` makes a CA in it",
+                        dir.path().display()
+                    );
+                };
+                parse(cert, &dir.cert_path().display().to_string(), key, &dir.key_path().display().to_string())
+            }
+            (None, Some(cert), Some(key)) => {
+                let (cert_name, cert) = input::read(cert)?;
+                let (key_name, key) = input::read(key)?;
+                parse(&cert, &cert_name, &key, &key_name)
+            }
+            _ => Err(UsageError(
+                "which CA signs? Name it with --ca-dir DIR, --ca FILE --ca-key FILE, or --ca-secret NAMESPACE/NAME".to_owned(),
+            )
+            .into()),
+        }
+    }
+}
+
+/// A CA from PEM texts and what errors call them.
+pub(super) fn parse(
+    cert: &[u8],
+    cert_name: &str,
+    key: &[u8],
+    key_name: &str,
+) -> anyhow::Result<Authority> {
+    let chain = Certificate::all_from_pem(cert)
+        .with_context(|| format!("could not read the CA certificate {cert_name}"))?;
+    let key = PrivateKey::from_pem(key)
+        .with_context(|| format!("could not read the CA key {key_name}"))?;
+    Authority::new(chain, key)
+        .with_context(|| format!("{cert_name} and {key_name} do not make a CA"))
+}
+
+/// A CA from a Secret of type `kubernetes.io/tls`.
+fn from_secret(secret: &SecretData) -> anyhow::Result<Authority> {
+    let entry = |key: &str| {
+        secret
+            .data
+            .get(key)
+            .with_context(|| format!("it has no {key}; a CA's Secret has tls.crt and tls.key"))
+    };
+    parse(entry("tls.crt")?, "tls.crt", entry("tls.key")?, "tls.key")
+}
+
+/// The certificates of a CA, wherever they are; the key is not looked at.
+pub(super) async fn certificates(
+    ca: Option<&Path>,
+    ca_dir: Option<&Path>,
+    secret: Option<&SecretName>,
+    cluster: Option<&Cluster>,
+) -> anyhow::Result<(String, Vec<Certificate>)> {
+    let (name, pem) = match (ca, ca_dir, secret) {
+        (Some(file), ..) => input::read(file)?,
+        (_, Some(dir), _) => {
+            let dir = CaDir::new(dir).chosen_by("--ca-dir");
+            let path = dir.cert_path().display().to_string();
+            let cert = dir
+                .read()?
+                .cert
+                .with_context(|| format!("{path}: no such file"))?;
+            (path, cert)
+        }
+        (_, _, Some(secret)) => {
+            let cluster = cluster.context("a CA in a Secret needs a cluster")?;
+            let data = cluster
+                .get_secret(secret)
+                .await?
+                .with_context(|| format!("there is no Secret {secret}"))?;
+            let cert = data
+                .data
+                .get("tls.crt")
+                .with_context(|| format!("Secret {secret} has no tls.crt"))?;
+            (format!("Secret {secret}"), cert.clone())
+        }
+        _ => bail!("no CA was named"),
+    };
+    let chain = Certificate::all_from_pem(&pem)
+        .with_context(|| format!("could not read the CA certificate {name}"))?;
+    Ok((name, chain))
+}

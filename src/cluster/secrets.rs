@@ -1,0 +1,178 @@
+//! Secrets that hold a pair or a CA: `kubernetes.io/tls` with `tls.crt` and `tls.key`, and
+//! `ca.crt` beside them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use kube::api::{GetParams, PostParams};
+use kube::core::Request;
+use serde_json::{Value, json};
+
+use super::FIELD_MANAGER;
+use super::call::Call;
+use super::client::Cluster;
+use super::error::{Error, Result};
+
+/// `NAMESPACE/NAME` of a Secret.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SecretName {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// The text is not `NAMESPACE/NAME`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not NAMESPACE/NAME of a Secret")]
+pub struct NotASecretName(String);
+
+impl FromStr for SecretName {
+    type Err = NotASecretName;
+
+    fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {
+        match text.split_once('/') {
+            Some((namespace, name))
+                if !namespace.is_empty() && !name.is_empty() && !name.contains('/') =>
+            {
+                Ok(Self {
+                    namespace: namespace.to_owned(),
+                    name: name.to_owned(),
+                })
+            }
+            _ => Err(NotASecretName(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for SecretName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// A Secret's data, decoded; redacted in `Debug`.
+#[derive(Clone)]
+pub struct SecretData {
+    /// `metadata.uid`
+    pub uid: String,
+    /// `type`
+    pub kind: String,
+    /// `data`, decoded.
+    pub data: BTreeMap<String, Vec<u8>>,
+    /// `metadata.annotations`
+    pub annotations: BTreeMap<String, String>,
+}
+
+impl fmt::Debug for SecretData {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keys: Vec<_> = self.data.keys().collect();
+        f.debug_struct("SecretData")
+            .field("kind", &self.kind)
+            .field("keys", &keys)
+            .finish_non_exhaustive()
+    }
+}
+
+fn call(verb: &'static str, secret: &SecretName) -> Call {
+    Call::cluster_scoped(verb, "", "v1", "secrets")
+        .within(&secret.namespace)
+        .on(&secret.name)
+}
+
+impl Cluster {
+    /// A Secret; `None` when it does not exist.
+    ///
+    /// # Errors
+    /// Anything but "not found", and data that is not base64.
+    pub async fn get_secret(&self, secret: &SecretName) -> Result<Option<SecretData>> {
+        let call = call("get", secret);
+        let request = Request::new(call.path()).get(&secret.name, &GetParams::default());
+        let object = match self.send::<Value>(&call, request).await {
+            Ok(object) => object,
+            Err(Error::NotFound { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        read(&object).map(Some).ok_or_else(|| Error::Other {
+            call: Box::new(call),
+            why: "its data is not base64".to_owned(),
+        })
+    }
+
+    /// Creates a Secret; `false` when there is one of this name already.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub async fn create_secret(
+        &self,
+        secret: &SecretName,
+        kind: &str,
+        data: &[(&str, &[u8])],
+        dry_run: bool,
+    ) -> Result<bool> {
+        let call = call("create", secret);
+        let data: BTreeMap<_, _> = data
+            .iter()
+            .map(|(key, value)| (*key, STANDARD.encode(value)))
+            .collect();
+        let object = json!({
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {
+                "name": secret.name,
+                "namespace": secret.namespace,
+                "labels": { "app.kubernetes.io/managed-by": "certtool" },
+            },
+            "type": kind,
+            "data": data,
+        });
+        let params = PostParams {
+            dry_run,
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+        };
+        let request = Request::new(call.path()).create(&params, object.to_string().into_bytes());
+        match self
+            .send::<kube::core::PartialObjectMeta>(&call, request)
+            .await
+        {
+            Ok(_) => Ok(true),
+            Err(Error::Api { code: 409, .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn read(object: &Value) -> Option<SecretData> {
+    let text = |pointer: &str| {
+        object
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let entries = object
+        .get("data")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten();
+    let data = entries
+        .map(|(key, value)| Some((key.clone(), STANDARD.decode(value.as_str()?).ok()?)))
+        .collect::<Option<_>>()?;
+    let annotations = object
+        .pointer("/metadata/annotations")
+        .and_then(Value::as_object);
+    let annotations = annotations
+        .into_iter()
+        .flatten()
+        .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
+        .collect();
+    Some(SecretData {
+        uid: text("/metadata/uid"),
+        kind: text("/type"),
+        data,
+        annotations,
+    })
+}
