@@ -110,8 +110,11 @@ impl Job<'_> {
             });
         }
         let ensured = certs::ensure(self.certs, self.found, &hosts, now)?;
-        for warning in &ensured.warnings {
-            self.printer.warning(warning);
+        // A session has made its certificates, and said so, before its command was started.
+        if self.session.is_none() {
+            for warning in &ensured.warnings {
+                self.printer.warning(warning);
+            }
         }
         if let Some(reason) = &ensured.reason {
             let directory = ensured.cert_dir.display();
