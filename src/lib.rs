@@ -5,6 +5,7 @@
 //! * [`pki`]: keys, requests, certificates, authorities, trust bundles
 //! * [`injectable`]: the four kinds that carry a `caBundle`, and how to patch them safely
 //! * [`manifest`]: reading manifests
+//! * [`policy`]: which certificate signing requests are approved
 //! * [`plan`]: what to do next, as data
 //! * [`request`]: CertificateSigningRequest objects as values
 //!
@@ -28,6 +29,7 @@ pub mod injectable;
 pub mod manifest;
 pub mod pki;
 pub mod plan;
+pub mod policy;
 pub mod request;
 pub mod store;
 
