@@ -1,9 +1,11 @@
 //! Tests of the language as a whole. Each file has its own subject:
 //! * `rules`: every field of the language, with a request that it allows and one that
 //!   tries to get past it;
+//! * `escapes`: forged requests against the shipped policy;
 //! * `random`: names put together at random, against an independent definition;
 //! * `file`: what is refused in a policy file.
 
+mod escapes;
 mod file;
 mod forge;
 mod random;
