@@ -3,8 +3,10 @@
 //!   tries to get past it;
 //! * `escapes`: forged requests against the shipped policy;
 //! * `random`: names put together at random, against an independent definition;
-//! * `file`: what is refused in a policy file.
+//! * `file`: what is refused in a policy file;
+//! * `documentation`: the schema and the reference's examples.
 
+mod documentation;
 mod escapes;
 mod file;
 mod forge;
