@@ -6,6 +6,7 @@
 //! * [`cfssl`]: cfssl's CSR JSON and signing config, read into pki's types
 //! * [`injectable`]: the four kinds that carry a `caBundle`, and how to patch them safely
 //! * [`manifest`]: reading manifests
+//! * [`policy`]: which certificate signing requests are approved
 //! * [`plan`]: what to do next, as data
 //! * [`request`]: CertificateSigningRequest objects as values
 //!
@@ -29,6 +30,7 @@ pub mod injectable;
 pub mod manifest;
 pub mod pki;
 pub mod plan;
+pub mod policy;
 pub mod request;
 pub mod store;
 

@@ -310,6 +310,20 @@ pub(super) fn purposes(usage: &x509_parser::extensions::ExtendedKeyUsage<'_>) ->
         .collect()
 }
 
+/// The purposes that [`purposes`] has no name for, as OIDs.
+pub(super) fn other_purposes<'a>(
+    usage: &'a x509_parser::extensions::ExtendedKeyUsage<'_>,
+) -> impl Iterator<Item = String> + 'a {
+    usage
+        .other
+        .iter()
+        .filter(|oid| {
+            let arcs: Option<Vec<u64>> = oid.iter().map(Iterator::collect);
+            arcs.is_none_or(|arcs| Usage::from_purpose(&arcs).is_none())
+        })
+        .map(x509_parser::der_parser::Oid::to_id_string)
+}
+
 /// An integer's octets without the one that only keeps it positive.
 fn significant(octets: &[u8]) -> &[u8] {
     match octets {
