@@ -100,7 +100,8 @@ pub(super) fn parse(
         .with_context(|| format!("{cert_name} and {key_name} do not make a CA"))
 }
 
-/// A CA from a Secret of type `kubernetes.io/tls`.
+/// A CA from a Secret of type `kubernetes.io/tls`. An intermediate CA's issuers may be in
+/// its `ca.crt` instead of following it in `tls.crt`.
 fn from_secret(secret: &SecretData) -> anyhow::Result<Authority> {
     let entry = |key: &str| {
         secret
@@ -108,7 +109,17 @@ fn from_secret(secret: &SecretData) -> anyhow::Result<Authority> {
             .get(key)
             .with_context(|| format!("it has no {key}; a CA's Secret has tls.crt and tls.key"))
     };
-    parse(entry("tls.crt")?, "tls.crt", entry("tls.key")?, "tls.key")
+    let mut chain = entry("tls.crt")?.clone();
+    let above = secret.data.get("ca.crt");
+    if let (Ok(below), Some(above)) = (Certificate::all_from_pem(&chain), above)
+        && let (Some(last), Ok(root)) = (below.last(), Certificate::all_from_pem(above))
+        && !last.is_self_issued()
+        && root.first().is_some_and(|root| root.subject == last.issuer)
+    {
+        chain.push(b'\n');
+        chain.extend_from_slice(above);
+    }
+    parse(&chain, "tls.crt", entry("tls.key")?, "tls.key")
 }
 
 /// The certificates of a CA, wherever they are; the key is not looked at.

@@ -1,15 +1,17 @@
 //! `certtool approve` and `certtool deny`.
 
+use std::fmt::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::Args;
 use serde::Serialize;
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
 use super::dry_run::{DryRunArgs, suffix};
 use super::kubernetes::KubernetesArgs;
-use super::{ExitStatus, Format, Printer, Refused, UsageError, instant};
+use super::report::plain;
+use super::{ExitStatus, Format, Printer, Refused, UsageError, duration, instant};
 use crate::cluster::{Cluster, Mode};
 use crate::pki::San;
 use crate::request::{Decision, RequestObject, State, with_decision};
@@ -23,22 +25,30 @@ pub(super) struct RequestSelection {
     /// Requests with these labels
     #[arg(short = 'l', long, value_name = "SELECTOR", conflicts_with = "names")]
     pub(super) selector: Option<String>,
-    /// All requests that wait, of --signer
-    #[arg(long, requires = "signer", conflicts_with = "names")]
-    pub(super) all_pending: bool,
     /// Only requests for this signer
     #[arg(long, value_name = "SIGNER")]
     pub(super) signer: Option<String>,
 }
 
+/// Requests that wait for a decision.
+#[derive(Debug, Clone, Args)]
+struct Undecided {
+    #[command(flatten)]
+    selection: RequestSelection,
+    /// All requests that wait, of --signer
+    #[arg(long, requires = "signer", conflicts_with = "names")]
+    all_pending: bool,
+}
+
 /// Approve certificate signing requests
 ///
 /// Shows what is approved. A request whose signature does not verify is never approved;
-/// with --policy, neither is one that the policy would refuse (exit code 4).
+/// with --policy, neither is one that the policy would refuse (exit code 4). By label or
+/// signer, only requests that wait for a decision are looked at.
 #[derive(Debug, Args)]
 pub(super) struct Approve {
     #[command(flatten)]
-    selection: RequestSelection,
+    undecided: Undecided,
     /// A policy that every request must pass
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
@@ -47,10 +57,12 @@ pub(super) struct Approve {
 }
 
 /// Deny certificate signing requests
+///
+/// By label or signer, only requests that wait for a decision are looked at.
 #[derive(Debug, Args)]
 pub(super) struct Deny {
     #[command(flatten)]
-    selection: RequestSelection,
+    undecided: Undecided,
     #[command(flatten)]
     words: Words,
 }
@@ -79,7 +91,7 @@ pub(super) fn approve(
         .transpose()?;
     run(
         Decision::Approve,
-        &args.selection,
+        &args.undecided,
         policy.as_ref(),
         &args.words,
         kubernetes,
@@ -94,7 +106,7 @@ pub(super) fn deny(
 ) -> anyhow::Result<ExitStatus> {
     run(
         Decision::Deny,
-        &args.selection,
+        &args.undecided,
         None,
         &args.words,
         kubernetes,
@@ -109,25 +121,34 @@ struct Decided {
     result: String,
     signer_name: String,
     username: String,
-    usages: Vec<String>,
+    subject: String,
     names: Vec<String>,
+    usages: Vec<String>,
+    expiration_seconds: Option<i64>,
 }
 
 fn run(
     decision: Decision,
-    selection: &RequestSelection,
+    undecided: &Undecided,
     policy: Option<&super::policy::Loaded>,
     words: &Words,
     kubernetes: &KubernetesArgs,
     printer: &Printer,
 ) -> anyhow::Result<ExitStatus> {
-    selection.check()?;
+    let selection = &undecided.selection;
+    if selection.is_empty() && !undecided.all_pending {
+        return Err(UsageError(
+            "which requests? Give their NAMEs, -l SELECTOR, or --all-pending --signer SIGNER"
+                .to_owned(),
+        )
+        .into());
+    }
     super::runtime::interruptible(async {
         let cluster = Cluster::connect(&kubernetes.access()).await?;
         let mode = words.dry_run.mode();
         let mut decided = Vec::new();
         let mut worst = ExitStatus::Done;
-        for found in selection.find(&cluster).await? {
+        for found in selection.find(&cluster, State::Pending).await? {
             let outcome = match found {
                 Ok(request) => one(&cluster, &request, decision, policy, words, mode)
                     .await
@@ -139,10 +160,7 @@ fn run(
                 Ok(one) => decided.push(one),
                 Err(error) => {
                     printer.error(&error);
-                    let status = ExitStatus::of_error(&error);
-                    if worst != ExitStatus::Refused {
-                        worst = status;
-                    }
+                    worst = worst.or_worse(ExitStatus::of_error(&error));
                 }
             }
         }
@@ -222,6 +240,12 @@ fn standing(request: &RequestObject, decision: Decision) -> anyhow::Result<Optio
                 "it is approved already, and an approval cannot be taken back: delete the request if it is not issued yet"
             )
         }
+        Decision::Approve if has("Failed") => {
+            bail!(
+                "it is not signed any more: {}; submit a new request",
+                super::submit::why(request, State::Failed)
+            )
+        }
         Decision::Approve if has("Approved") => Some("already approved"),
         Decision::Deny if has("Denied") => Some("already denied"),
         _ => None,
@@ -245,38 +269,38 @@ impl Words {
 }
 
 impl RequestSelection {
-    /// # Errors
-    /// When nothing is selected.
-    pub(super) fn check(&self) -> Result<(), UsageError> {
-        if self.names.is_empty() && self.selector.is_none() && !self.all_pending {
-            return Err(UsageError(
-                "which requests? Give their NAMEs, -l SELECTOR, or --all-pending --signer SIGNER"
-                    .to_owned(),
-            ));
-        }
-        Ok(())
+    /// Whether neither names nor labels select anything.
+    pub(super) fn is_empty(&self) -> bool {
+        self.names.is_empty() && self.selector.is_none()
     }
 
-    /// The selected requests; a name that does not exist is an error of its own.
+    /// The selected requests: those that are named, each once, or else those in `state`,
+    /// since the others are none of our business. A name that cannot be read is an error
+    /// of its own and does not stop the others.
     pub(super) async fn find(
         &self,
         cluster: &Cluster,
+        state: State,
     ) -> anyhow::Result<Vec<anyhow::Result<RequestObject>>> {
         if self.names.is_empty() {
             let (mut requests, malformed) = cluster
                 .list_requests(self.signer.as_deref(), self.selector.as_deref())
                 .await?;
-            requests.retain(|request| !self.all_pending || request.state() == State::Pending);
+            requests.retain(|request| request.state() == state);
             let malformed = malformed.into_iter().map(|error| Err(error.into()));
             return Ok(requests.into_iter().map(Ok).chain(malformed).collect());
         }
         let mut found = Vec::new();
-        for name in &self.names {
-            found.push(match cluster.get_request(name).await? {
-                Some(request) => self.of_signer(request),
-                None => Err(anyhow::anyhow!(
+        for (index, name) in self.names.iter().enumerate() {
+            if self.names[..index].contains(name) {
+                continue;
+            }
+            found.push(match cluster.get_request(name).await {
+                Ok(Some(request)) => self.of_signer(request),
+                Ok(None) => Err(anyhow::anyhow!(
                     "there is no certificatesigningrequest {name:?}: it may be gone, since they are deleted an hour after they are decided"
                 )),
+                Err(error) => Err(error.into()),
             });
         }
         Ok(found)
@@ -296,32 +320,49 @@ impl RequestSelection {
 
 impl Decided {
     fn of(request: &RequestObject, result: &str) -> Self {
-        let names = request
-            .csr()
-            .map(|csr| csr.names.iter().map(San::to_string).collect());
+        // A request that does not read can be denied all the same.
+        let csr = request.csr().ok();
+        let names = csr.iter().flat_map(|csr| &csr.names);
         Self {
             name: request.name.clone(),
             result: result.to_owned(),
             signer_name: request.signer_name.clone(),
             username: request.requester.username.clone(),
+            subject: csr
+                .as_ref()
+                .map_or_else(String::new, |csr| csr.subject.to_string()),
+            names: names.map(San::to_string).collect(),
             usages: request.usages.clone(),
-            names: names.unwrap_or_default(),
+            expiration_seconds: request.expiration_seconds,
         }
     }
 
     fn text(&self, mode: Mode, format: Format) -> String {
+        let name = plain(&self.name);
         if format == Format::Name {
-            return format!("certificatesigningrequest/{}\n", self.name);
+            return format!("certificatesigningrequest/{name}\n");
         }
-        format!(
-            "certificatesigningrequest/{} {}{}\n  signer     {}\n  requester  {}\n  usages     {}\n  names      {}\n",
-            self.name,
+        let life = self.expiration_seconds.map_or_else(
+            || "the signer decides".to_owned(),
+            |seconds| duration::about(Duration::seconds(seconds)),
+        );
+        let mut text = format!(
+            "certificatesigningrequest/{name} {}{}\n",
             self.result,
-            suffix(mode),
-            self.signer_name,
-            self.username,
-            self.usages.join(", "),
-            self.names.join(", "),
-        )
+            suffix(mode)
+        );
+        for (key, value) in [
+            ("signer", &self.signer_name),
+            ("requester", &self.username),
+            ("subject", &self.subject),
+            ("names", &self.names.join(", ")),
+            ("usages", &self.usages.join(", ")),
+            ("life", &life),
+        ] {
+            let value = if value.is_empty() { "<none>" } else { value };
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "  {key:<11}{}", plain(value));
+        }
+        text
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::Args;
 
 use super::kubernetes::KubernetesArgs;
@@ -32,7 +32,9 @@ pub(super) fn run(
         return Ok(ExitStatus::Done);
     }
     super::runtime::interruptible(async {
-        let cluster = Cluster::connect(&kubernetes.access()).await?;
+        let cluster = Cluster::connect(&kubernetes.access())
+            .await
+            .with_context(|| format!("{:?} is no file, and no cluster can be asked", args.what))?;
         let Some(request) = cluster.get_request(&args.what).await? else {
             bail!(
                 "there is no certificatesigningrequest {:?}, and no file of that name; `certtool list` shows what there is",

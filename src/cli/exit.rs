@@ -49,6 +49,14 @@ impl ExitStatus {
         }
     }
 
+    /// Of two outcomes the one that the process ends with: a refusal says more than an error.
+    pub(super) fn or_worse(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Refused, _) | (_, Self::Done) => self,
+            _ => other,
+        }
+    }
+
     pub(super) fn from_clap(error: &clap::Error) -> Self {
         if error.use_stderr() {
             Self::Usage

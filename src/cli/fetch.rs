@@ -158,7 +158,7 @@ pub(super) fn check(
             leaf.public_key == csr.public_key,
             "the signer issued a certificate for another key than {name} asked for; it is not used"
         );
-        if let Some(missing) = csr.names.iter().find(|name| !leaf.names.contains(name)) {
+        if let Some(missing) = csr.names.iter().find(|name| !leaf.covers(name)) {
             bail!("the signer left {missing} out of the certificate for {name}; it is not used");
         }
     }
@@ -171,6 +171,12 @@ pub(super) fn check(
                 child.issuer,
                 parent.subject
             );
+            child.check_signed_by(parent).with_context(|| {
+                format!(
+                    "the chain issued for {name} is broken: {} is not signed by {}, which follows",
+                    child.subject, parent.subject
+                )
+            })?;
         }
     }
     ensure!(

@@ -77,12 +77,14 @@ pub(super) struct Material {
     pub(super) algorithm: KeyAlgorithm,
 }
 
-/// From cfssl's JSON, or from options; options add names to the JSON's.
+/// From cfssl's JSON, or from options; options add names to the JSON's. A common name that
+/// is too long is left out, with a warning, where there are names to carry the identity.
 pub(super) fn material(
     from: Option<&PathBuf>,
     names: &NameArgs,
     cn: Option<&str>,
     algorithm: Option<KeyAlgorithm>,
+    printer: &Printer,
 ) -> anyhow::Result<Material> {
     let mut material = match from {
         Some(path) => {
@@ -99,11 +101,19 @@ pub(super) fn material(
         None => Material {
             subject: match cn {
                 Some(cn) if cn.chars().count() > MAX_COMMON_NAME => {
-                    return Err(UsageError(format!(
-                        "--cn has {} characters and at most {MAX_COMMON_NAME} are allowed (RFC 5280): leave it out, since --host and --service carry the identity",
+                    let problem = format!(
+                        "--cn has {} characters, and at most {MAX_COMMON_NAME} are allowed (RFC 5280, ub-common-name)",
                         cn.chars().count()
-                    ))
-                    .into());
+                    );
+                    if names.sans().is_empty() {
+                        return Err(
+                            UsageError(format!("{problem}: use --host or --service")).into()
+                        );
+                    }
+                    printer.warning(&format!(
+                        "{problem}: it is left out, since the other names carry the identity"
+                    ));
+                    DistinguishedName::empty()
                 }
                 Some(cn) => DistinguishedName::common_name_only(cn),
                 None => DistinguishedName::empty(),
@@ -134,6 +144,7 @@ pub(super) fn run(args: &Genkey, printer: &Printer) -> anyhow::Result<ExitStatus
         &args.names,
         args.cn.as_deref(),
         args.algorithm,
+        printer,
     )?;
     if args.name.is_empty() || args.name.contains('/') {
         return Err(UsageError(
@@ -171,13 +182,18 @@ pub(super) fn run(args: &Genkey, printer: &Printer) -> anyhow::Result<ExitStatus
         Durability::Durable,
         "--out-dir",
     )?;
-    write(
+    let written = write(
         &csr_path,
         csr.as_bytes(),
         0o644,
         Durability::Durable,
         "--out-dir",
-    )?;
+    );
+    if written.is_err() && !args.force {
+        // Nobody has this key's request, and it would be in the way of the next attempt.
+        let _ = std::fs::remove_file(&key_path);
+    }
+    written?;
     let names: Vec<_> = material.names.iter().map(ToString::to_string).collect();
     let data = serde_json::json!({
         "key": key_path, "csr": csr_path, "subject": material.subject.to_string(),

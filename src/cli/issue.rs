@@ -2,23 +2,24 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use clap::Args;
 use time::{Duration, OffsetDateTime};
 
 use super::authority::CaArgs;
+use super::dry_run::{DryRunArgs, suffix};
 use super::genkey::{self, Material, NameArgs};
 use super::kubernetes::KubernetesArgs;
 use super::sign::{Profile, TermArgs, sign_object};
 use super::submit::{self, SpecArgs};
-use super::{ExitStatus, Printer, duration, fetch, instant, runtime};
+use super::{ExitStatus, Printer, UsageError, duration, fetch, instant, runtime};
 use crate::cluster::{Cluster, Mode};
 use crate::pki::{
     Authority, Certificate, Csr, KeyAlgorithm, PrivateKey, San, TrustBundle, create_csr,
     verify_server,
 };
 use crate::plan::Existing;
-use crate::request::{Decision, RequestObject, State, with_decision};
+use crate::request::{Decision, RequestObject, State, same_request, with_decision};
 use crate::store::locations::Locations;
 use crate::store::{CertDir, Contents, Durability, Force, Pair, secret_file};
 
@@ -66,9 +67,12 @@ pub(super) struct Issue {
     /// How long to wait for an approval or a signature
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration::parse)]
     timeout: Duration,
-    /// Issue a new pair in any case; replace files that certtool did not write
+    /// Issue a new pair in any case; replace files that certtool did not write, and a request
+    /// of this name that asks for something else
     #[arg(long)]
     force: bool,
+    #[command(flatten)]
+    dry_run: DryRunArgs,
 }
 
 /// After this fraction of its life a pair is issued anew.
@@ -84,7 +88,13 @@ pub(super) fn run(
         &args.names,
         args.cn.as_deref(),
         args.algorithm,
+        printer,
     )?;
+    // Whatever the API server would refuse in the request itself is said before a key is made.
+    args.spec
+        .request(&args.name, Vec::new())
+        .to_object()
+        .map_err(|error| UsageError(error.to_string()))?;
     let terms = TermArgs {
         config: args.config.clone(),
         profile: args.profile.clone(),
@@ -104,16 +114,31 @@ pub(super) fn run(
             false => None,
         };
         let now = OffsetDateTime::now_utc();
-        let guard = dir.lock()?;
-        if !args.force
-            && let Some(leaf) = good_pair(&guard.read()?, &material.names, authority.as_ref(), now)
-        {
-            return show(&path, "unchanged", &leaf, printer);
+        if let Some(authority) = &authority {
+            authority.check_valid_at(now)?;
         }
+        let good = |contents: &Contents| {
+            let good = good_pair(contents, &material.names, authority.as_ref(), now);
+            good.filter(|_| !args.force)
+        };
+        let mode = args.dry_run.mode();
+        if mode != Mode::Apply {
+            return match good(&dir.read()?) {
+                Some(leaf) => show(&path, "unchanged", &leaf, printer),
+                None => rehearse(&cluster, args, &material, &path, mode, printer).await,
+            };
+        }
+        let guard = dir.lock()?;
         let pending = Pending {
             dir: &path,
             name: &args.name,
         };
+        pending.remove_leftovers()?;
+        if let Some(leaf) = good(&guard.read()?) {
+            // Of an issue that was interrupted after it had written the pair.
+            pending.remove()?;
+            return show(&path, "unchanged", &leaf, printer);
+        }
         if args.force {
             pending.remove()?;
         }
@@ -138,7 +163,8 @@ pub(super) fn run(
             Some(&key),
             bundle.as_ref(),
             OffsetDateTime::now_utc(),
-        )?;
+        )
+        .context("nothing was written; --force asks for a new certificate")?;
         let pair = Pair {
             cert: chain
                 .iter()
@@ -156,6 +182,35 @@ pub(super) fn run(
             .context("the signer issued no certificate")?;
         show(&path, "issued", &leaf, printer)
     })
+}
+
+/// What would be done, tried by the API server with `--dry-run=server`.
+async fn rehearse(
+    cluster: &Cluster,
+    args: &Issue,
+    material: &Material,
+    path: &Path,
+    mode: Mode,
+    printer: &Printer,
+) -> anyhow::Result<ExitStatus> {
+    // A key for the rehearsal alone: it is kept nowhere.
+    let key = PrivateKey::generate(material.algorithm)?;
+    let csr = create_csr(&material.subject, &material.names, &key)?;
+    let new = args.spec.request(&args.name, csr.into_bytes());
+    let existing = cluster.get_request(&args.name).await?;
+    let replace = args.force || existing.is_none_or(|existing| is_ours(&existing, args));
+    submit::create(cluster, &new, replace, "--force", mode).await?;
+    let names: Vec<_> = material.names.iter().map(San::value).collect();
+    let result = format!("issued{}", suffix(mode));
+    let data = serde_json::json!({ "certDir": path, "result": result, "names": names });
+    printer.result(&data, || {
+        format!(
+            "certificate  {result}\nfiles        {}/tls.crt, tls.key\nnames        {}\n",
+            path.display(),
+            names.join(", ")
+        )
+    })?;
+    Ok(ExitStatus::Done)
 }
 
 fn show(
@@ -256,6 +311,17 @@ impl Pending<'_> {
         Ok((key, csr))
     }
 
+    /// Removes what killed writers of the two files left: a key among them.
+    fn remove_leftovers(&self) -> anyhow::Result<()> {
+        let paths = [self.key_path(), self.csr_path()];
+        let names: Vec<_> = paths
+            .iter()
+            .filter_map(|path| path.file_name()?.to_str())
+            .collect();
+        secret_file::remove_leftovers(self.dir, &names)
+            .with_context(|| format!("could not clean up {}", self.dir.display()))
+    }
+
     fn remove(&self) -> anyhow::Result<()> {
         for path in [self.key_path(), self.csr_path()] {
             match std::fs::remove_file(&path) {
@@ -270,6 +336,12 @@ impl Pending<'_> {
     }
 }
 
+/// Whether certtool made the request, for the same signer.
+fn is_ours(request: &RequestObject, args: &Issue) -> bool {
+    let labels = &request.object["metadata"]["labels"];
+    labels["app.kubernetes.io/managed-by"] == "certtool" && request.signer_name == args.spec.signer
+}
+
 async fn submitted(
     cluster: &Cluster,
     args: &Issue,
@@ -277,17 +349,22 @@ async fn submitted(
     printer: &Printer,
 ) -> anyhow::Result<RequestObject> {
     let new = args.spec.request(&args.name, csr.as_bytes().to_vec());
-    new.to_object()?;
-    // One of an earlier issue is used up: its key is not the one that waits here.
-    let replace = match cluster.get_request(&args.name).await? {
-        Some(existing) => {
-            let ours =
-                existing.object["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "certtool";
-            ours && existing.signer_name == args.spec.signer
+    let mut replace = args.force;
+    if let Some(existing) = cluster.get_request(&args.name).await? {
+        let state = existing.state();
+        if matches!(state, State::Denied | State::Failed) && same_request(&existing, &new) {
+            // Asking again unasked would make a denial worth nothing.
+            ensure!(
+                args.force,
+                "certificatesigningrequest {:?} will get no certificate: {}; --force submits a new one",
+                args.name,
+                submit::why(&existing, state)
+            );
         }
-        None => false,
-    };
-    let (request, what) = submit::create(cluster, &new, replace, Mode::Apply).await?;
+        // One of an earlier issue is used up: its key is not the one that waits here.
+        replace |= is_ours(&existing, args);
+    }
+    let (request, what) = submit::create(cluster, &new, replace, "--force", Mode::Apply).await?;
     printer.detail(&format!("certificatesigningrequest/{} {what}", args.name));
     request.with_context(|| format!("certificatesigningrequest {:?} vanished", args.name))
 }

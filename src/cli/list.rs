@@ -6,6 +6,7 @@ use time::OffsetDateTime;
 
 use super::kubernetes::KubernetesArgs;
 use super::output::YELLOW;
+use super::report::plain;
 use super::{ExitStatus, Format, Printer, duration};
 use crate::cluster::Cluster;
 use crate::request::{RequestObject, State};
@@ -103,7 +104,7 @@ fn text(requests: &[RequestObject], items: &[Item], printer: &Printer) -> String
     if printer.format() == Format::Name {
         return items
             .iter()
-            .map(|item| format!("certificatesigningrequest/{}\n", item.name))
+            .map(|item| format!("certificatesigningrequest/{}\n", plain(&item.name)))
             .collect();
     }
     if items.is_empty() {
@@ -111,9 +112,10 @@ fn text(requests: &[RequestObject], items: &[Item], printer: &Printer) -> String
     }
     let now = OffsetDateTime::now_utc();
     let wide = printer.format() == Format::Wide;
-    let mut heading = vec!["NAME", "AGE", "SIGNER", "REQUESTER", "CONDITION", "NAMES"];
+    // What a terminal may cut off comes last.
+    let mut heading = vec!["NAME", "AGE", "CONDITION", "SIGNER", "REQUESTER", "NAMES"];
     if wide {
-        heading.splice(4..4, ["POD", "DURATION", "USAGES"]);
+        heading.splice(5..5, ["POD", "DURATION", "USAGES"]);
     }
     let mut rows: Vec<Vec<String>> = vec![heading.into_iter().map(str::to_owned).collect()];
     for (request, item) in requests.iter().zip(items) {
@@ -129,12 +131,12 @@ fn text(requests: &[RequestObject], items: &[Item], printer: &Printer) -> String
             None => item.names.join(","),
         };
         let mut row = vec![
-            item.name.clone(),
+            plain(&item.name),
             age,
-            item.signer_name.clone(),
-            item.username.clone(),
             condition,
-            names,
+            item.signer_name.clone(),
+            plain(&item.username),
+            plain(&names),
         ];
         if wide {
             let life = item.expiration_seconds.map_or_else(
@@ -142,7 +144,7 @@ fn text(requests: &[RequestObject], items: &[Item], printer: &Printer) -> String
                 |seconds| duration::short(time::Duration::seconds(seconds)),
             );
             let pod = item.pod.clone().unwrap_or_else(|| "<none>".to_owned());
-            row.splice(4..4, [pod, life, item.usages.join(",")]);
+            row.splice(5..5, [plain(&pod), life, item.usages.join(",")]);
         }
         rows.push(row);
     }

@@ -248,6 +248,9 @@ impl Printer {
     }
 
     fn message(&self, level: &str, style: &str, message: &str) {
+        // What others wrote, in an object or in an answer, must not steer the terminal.
+        let clean = |c: char| if c.is_control() && c != '\n' { ' ' } else { c };
+        let message: String = message.chars().map(clean).collect();
         let line = if self.json_messages {
             serde_json::json!({ "level": level, "message": message }).to_string()
         } else if matches!(level, "error" | "warning") {

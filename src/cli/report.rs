@@ -68,6 +68,8 @@ pub(super) struct RequestReport {
     /// Why the request itself does not read.
     problem: Option<String>,
     certificates: Vec<CertificateReport>,
+    /// Why the issued certificate does not read.
+    certificate_problem: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -206,7 +208,11 @@ impl RequestReport {
             .certificate
             .as_deref()
             .map(Certificate::all_from_pem);
-        let certificates = chain.and_then(Result::ok).unwrap_or_default();
+        let (certificates, certificate_problem) = match chain {
+            Some(Ok(chain)) => (chain, None),
+            Some(Err(error)) => (Vec::new(), Some(error.to_string())),
+            None => (Vec::new(), None),
+        };
         Self {
             name: request.name.clone(),
             uid: request.uid.clone(),
@@ -235,6 +241,7 @@ impl RequestReport {
             request: csr,
             problem,
             certificates: certificates.iter().map(CertificateReport::of).collect(),
+            certificate_problem,
         }
     }
 
@@ -280,6 +287,9 @@ impl RequestReport {
                 );
             }
         }
+        if let Some(problem) = &self.certificate_problem {
+            text.line("Certificate", &format!("does not read: {problem}"));
+        }
         for (index, certificate) in self.certificates.iter().enumerate() {
             let heading = if index == 0 {
                 "Certificate:\n"
@@ -302,12 +312,8 @@ impl Text {
     }
 
     fn line(&mut self, key: &str, value: &str) {
-        // Writing to a String cannot fail. Control characters in what others wrote must
-        // not steer the terminal.
-        let value: String = value
-            .chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .collect();
+        // Writing to a String cannot fail.
+        let value = plain(value);
         let _ = writeln!(self.0, "{}{:<17}{value}", self.1, format!("{key}:"));
     }
 
@@ -332,6 +338,13 @@ impl Text {
             self.line("Other name", name.kind);
         }
     }
+}
+
+/// Control characters in what others wrote must not steer the terminal.
+pub(super) fn plain(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
 }
 
 fn or_none(text: &str) -> &str {

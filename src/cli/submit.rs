@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::dry_run::{DryRunArgs, suffix};
 use super::kubernetes::KubernetesArgs;
-use super::{ExitStatus, Printer, TimedOut, duration, input};
+use super::{ExitStatus, Printer, TimedOut, UsageError, duration, input};
 use crate::cluster::{Cluster, Mode};
 use crate::pki::{Csr, Usage};
 use crate::request::{NewRequest, RequestObject, State, same_request};
@@ -83,11 +83,12 @@ pub(super) fn run(
         .with_context(|| format!("the CSR {name} would be refused by every signer"))?;
     // The API server takes the block alone, without text around it.
     let new = args.spec.request(&args.name, csr.to_pem().into_bytes());
-    new.to_object()?;
+    new.to_object()
+        .map_err(|error| UsageError(error.to_string()))?;
     super::runtime::interruptible(async {
         let cluster = Cluster::connect(&kubernetes.access()).await?;
         let mode = args.dry_run.mode();
-        let (request, what) = create(&cluster, &new, args.replace, mode).await?;
+        let (request, what) = create(&cluster, &new, args.replace, "--replace", mode).await?;
         let name = request
             .as_ref()
             .map_or(args.name.as_str(), |request| request.name.as_str());
@@ -106,11 +107,13 @@ pub(super) fn run(
     })
 }
 
-/// Creates the request, or finds the same one; with what was done, in a word.
+/// Creates the request, or finds the same one; with what was done, in a word. `flag` is
+/// the option that would replace one that differs.
 pub(super) async fn create(
     cluster: &Cluster,
     new: &NewRequest,
     replace: bool,
+    flag: &str,
     mode: Mode,
 ) -> anyhow::Result<(Option<RequestObject>, &'static str)> {
     let check = mode == Mode::Check;
@@ -121,7 +124,7 @@ pub(super) async fn create(
             return Ok((Some(existing), "unchanged"));
         }
         if !replace {
-            bail!("{}", difference(&existing, new));
+            bail!("{}", difference(&existing, new, flag));
         }
         if mode != Mode::Apply {
             return Ok((None, "replaced"));
@@ -153,7 +156,7 @@ async fn created(
     }
 }
 
-fn difference(existing: &RequestObject, new: &NewRequest) -> String {
+fn difference(existing: &RequestObject, new: &NewRequest, flag: &str) -> String {
     let name = &existing.name;
     let state = existing.state();
     let how = if matches!(state, State::Denied | State::Failed) {
@@ -170,7 +173,7 @@ fn difference(existing: &RequestObject, new: &NewRequest) -> String {
         "it asks for something else (another key, other names, usages or life)".to_owned()
     };
     format!(
-        "there is a certificatesigningrequest {name:?} already, made by {}, and {how}: choose another --name, or --replace it",
+        "there is a certificatesigningrequest {name:?} already, made by {}, and {how}: choose another --name, or add {flag}",
         existing.requester.username
     )
 }
@@ -193,15 +196,13 @@ pub(super) async fn wait_until_issued(
         .wait_for_request(name, &request.uid, deadline, settled)
         .await?
     else {
-        let state = cluster
-            .get_request(name)
-            .await?
-            .map(|request| request.state());
-        let missing = match state {
-            Some(State::Pending) => {
+        let state = cluster.get_request(name).await;
+        let missing = match state.map(|request| request.map(|request| request.state())) {
+            Err(error) => error.to_string(),
+            Ok(Some(State::Pending)) => {
                 format!("it is not approved yet: certtool approve {name}")
             }
-            Some(State::Approved) => format!(
+            Ok(Some(State::Approved)) => format!(
                 "it is approved, but no signer for {} has signed it: is one running? or sign it yourself: certtool sign {name} --ca-dir DIR",
                 request.signer_name
             ),

@@ -40,6 +40,18 @@ fn subresource(resource: &'static str, name: &str) -> Call {
     Call::cluster_scoped("update", GROUP, "v1", resource).on(name)
 }
 
+/// A name as one segment of a path: the API server accepts all but `/` and `%` in the name
+/// of a request, and a `?` must not end the path.
+fn segment(name: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte);
+    name.bytes()
+        .map(|byte| match byte {
+            byte if plain(byte) => char::from(byte).to_string(),
+            byte => format!("%{byte:02X}"),
+        })
+        .collect()
+}
+
 fn read(call: &Call, object: Value) -> Result<RequestObject> {
     RequestObject::read(object).map_err(|error| Error::Other {
         call: Box::new(call.clone()),
@@ -54,7 +66,7 @@ impl Cluster {
     /// Anything but "not found".
     pub async fn get_request(&self, name: &str) -> Result<Option<RequestObject>> {
         let call = call("get").on(name);
-        let request = Request::new(call.path()).get(name, &GetParams::default());
+        let request = Request::new(call.path()).get(&segment(name), &GetParams::default());
         match self.send::<Value>(&call, request).await {
             Ok(object) => read(&call, object).map(Some),
             Err(Error::NotFound { .. }) => Ok(None),
@@ -136,7 +148,7 @@ impl Cluster {
         match self
             .send::<Value>(
                 &call,
-                Request::new(call.path()).delete(&request.name, &params),
+                Request::new(call.path()).delete(&segment(&request.name), &params),
             )
             .await
         {
@@ -221,7 +233,7 @@ impl Cluster {
             };
             let request = Request::new(path.clone()).replace_subresource(
                 part,
-                name,
+                &segment(name),
                 &params,
                 object.to_string().into_bytes(),
             );
@@ -273,5 +285,16 @@ impl Cluster {
             tokio::time::sleep(pause).await;
             pause = (pause * 3 / 2).min(Duration::from_secs(1));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_stays_one_segment_of_the_path() {
+        assert_eq!(segment("node-csr.a_b:c~1"), "node-csr.a_b:c~1");
+        assert_eq!(segment("a/b?c#d e%é"), "a%2Fb%3Fc%23d%20e%25%C3%A9");
     }
 }

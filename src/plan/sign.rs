@@ -4,7 +4,7 @@
 use time::{Duration, OffsetDateTime};
 
 use crate::pki::{
-    BACKDATE, Grant, Lifetime, NameConstraints, San, UnknownUsage, Usage, VerifiedCsr,
+    BACKDATE, Grant, Lifetime, NameConstraints, San, SanError, UnknownUsage, Usage, VerifiedCsr,
 };
 
 /// No certificate lives shorter than this.
@@ -22,6 +22,9 @@ pub enum Unsignable {
     /// A kind of name that certtool never issues.
     #[error("it asks for a name of type {0}, which is not issued")]
     NameKind(&'static str),
+    /// A name that no client can ask for.
+    #[error(transparent)]
+    Name(#[from] SanError),
     /// No name at all.
     #[error("it asks for no name: neither a subject alternative name nor a subject")]
     NoName,
@@ -41,12 +44,14 @@ pub fn lifetime(asked: Option<Duration>, maximum: Duration) -> Lifetime {
     }
 }
 
-/// The grant for a request: its subject and names, the usages of the object, never a CA.
+/// The grant for a request: its subject and names (or `hosts` in their place), the usages
+/// of the object, never a CA.
 ///
 /// # Errors
 /// See [`Unsignable`].
 pub fn grant_as_controller_manager(
     csr: &VerifiedCsr<'_>,
+    hosts: &[San],
     usages: &[String],
     asked: Option<Duration>,
     maximum: Duration,
@@ -56,7 +61,7 @@ pub fn grant_as_controller_manager(
         .iter()
         .map(|usage| usage.parse())
         .collect::<Result<Vec<Usage>, _>>()?;
-    grant(csr, &[], usages, lifetime(asked, maximum), now)
+    grant(csr, hosts, usages, lifetime(asked, maximum), now)
 }
 
 /// The grant for a request with its own names, or with `hosts` in their place.
@@ -78,6 +83,7 @@ pub fn grant(
     if let Some(San::Other(kind)) = names.iter().find(|name| matches!(name, San::Other(_))) {
         return Err(Unsignable::NameKind(kind));
     }
+    names.iter().try_for_each(San::check)?;
     if names.is_empty() && csr.subject.is_empty() {
         return Err(Unsignable::NoName);
     }

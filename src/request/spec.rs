@@ -28,6 +28,9 @@ pub struct NewRequest {
 /// Why the API server would refuse it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SpecError {
+    /// No name of an object.
+    #[error("{0:?} is not a name for an object: it is empty, a dot or two, or has a / or %")]
+    Name(String),
     /// Not `DOMAIN/PATH`.
     #[error("signer name {0:?} is not of the form DOMAIN/NAME, for example example.com/serving")]
     SignerName(String),
@@ -57,6 +60,10 @@ impl NewRequest {
     /// # Errors
     /// See [`SpecError`].
     pub fn to_object(&self) -> Result<Value, SpecError> {
+        // `ValidatePathSegmentName` of apimachinery; the API server has no other rule.
+        if matches!(self.name.as_str(), "" | "." | "..") || self.name.contains(['/', '%']) {
+            return Err(SpecError::Name(self.name.clone()));
+        }
         let valid = self
             .signer_name
             .split_once('/')
@@ -170,5 +177,11 @@ mod tests {
             SpecError::TooLong(_)
         ));
         assert_eq!(with(|r| r.usages.clear()), SpecError::NoUsage);
+        for name in ["", ".", "..", "a/b", "../x", "50%"] {
+            let mut request = request();
+            request.name = name.to_owned();
+            let error = request.to_object().unwrap_err();
+            assert_eq!(error, SpecError::Name(name.to_owned()));
+        }
     }
 }

@@ -137,7 +137,10 @@ impl Drop for Staged<'_> {
 
 /// Removes what killed writers of these files left. Only where no writer can be
 /// alive: under a lock.
-pub(super) fn remove_leftovers(dir: &Path, names: &[&str]) -> io::Result<()> {
+///
+/// # Errors
+/// When the directory cannot be read, or a file of it not removed.
+pub fn remove_leftovers(dir: &Path, names: &[&str]) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         let file_name = entry.file_name();

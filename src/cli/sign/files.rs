@@ -7,15 +7,16 @@ use anyhow::{Context, bail};
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use super::Sign;
 use super::profile::Profile;
+use super::{NO_NAMES, Sign};
+use crate::cli::dry_run::suffix;
 use crate::cli::kubernetes::KubernetesArgs;
 use crate::cli::progress::Progress;
 use crate::cli::{ExitStatus, Printer, UsageError, input, instant, runtime};
 use crate::cluster::{Cluster, Mode};
 use crate::pki::{Authority, Certificate, Csr};
 use crate::random_serial;
-use crate::store::{Durability, secret_file};
+use crate::store::{Durability, Error, secret_file};
 
 /// A CSR file and where its certificate goes.
 struct Job {
@@ -28,6 +29,7 @@ struct Job {
 struct Item {
     csr: PathBuf,
     certificate: Option<PathBuf>,
+    not_after: Option<String>,
     error: Option<String>,
 }
 
@@ -68,7 +70,7 @@ pub(super) fn run(
         sign_to_file(job, &authority, profile, args.force, write)
     });
     progress.finish();
-    summary(&jobs, &results, printer)
+    summary(&jobs, &results, args.dry_run.mode(), printer)
 }
 
 /// One file: to stdout, or to `--out`.
@@ -82,19 +84,38 @@ fn one(
     let (name, pem) = input::read(file)?;
     let (leaf, chain) =
         sign(&pem, authority, profile).with_context(|| format!("the CSR {name} is not signed"))?;
-    match args.out.as_deref().filter(|out| out.as_os_str() != "-") {
-        Some(out) => {
-            if args.dry_run.mode() == Mode::Apply {
-                write(out, &chain, args.force)?;
-            }
-            printer.hint(&format!(
-                "{} written, valid until {}",
-                out.display(),
-                instant(leaf.validity.not_after)
-            ));
-        }
-        None => printer.raw(chain.as_bytes())?,
+    let mode = args.dry_run.mode();
+    let until = instant(leaf.validity.not_after);
+    if leaf.names.is_empty() {
+        printer.warning(&format!("the CSR {name}: {NO_NAMES}"));
     }
+    let Some(out) = args.out.as_deref().filter(|out| out.as_os_str() != "-") else {
+        match mode {
+            Mode::Apply => printer.raw(chain.as_bytes())?,
+            Mode::Plan | Mode::Check => printer.hint(&format!(
+                "the CSR {name} would be signed, valid until {until}{}",
+                suffix(mode)
+            )),
+        }
+        return Ok(ExitStatus::Done);
+    };
+    if mode == Mode::Apply {
+        write(out, &chain, args.force)?;
+    }
+    let item = Item {
+        csr: file.to_owned(),
+        certificate: Some(out.to_owned()),
+        not_after: Some(until.clone()),
+        error: None,
+    };
+    let data = serde_json::json!({ "items": [item] });
+    printer.result(&data, || {
+        format!(
+            "{} written{}, valid until {until}\n",
+            out.display(),
+            suffix(mode)
+        )
+    })?;
     Ok(ExitStatus::Done)
 }
 
@@ -122,14 +143,16 @@ fn sign_to_file(
     profile: &Profile,
     force: bool,
     to_disk: bool,
-) -> anyhow::Result<()> {
-    let (_, pem) = input::read(&job.csr)?;
-    let (_, chain) = sign(&pem, authority, profile)?;
-    if to_disk {
-        write(&job.out, &chain, force)
-    } else {
-        Ok(())
+) -> anyhow::Result<String> {
+    if !force && job.out.symlink_metadata().is_ok() {
+        bail!(exists(&job.out));
     }
+    let (_, pem) = input::read(&job.csr)?;
+    let (leaf, chain) = sign(&pem, authority, profile)?;
+    if to_disk {
+        write(&job.out, &chain, force)?;
+    }
+    Ok(instant(leaf.validity.not_after))
 }
 
 fn write(out: &Path, chain: &str, force: bool) -> anyhow::Result<()> {
@@ -139,14 +162,29 @@ fn write(out: &Path, chain: &str, force: bool) -> anyhow::Result<()> {
         secret_file::write_new
     };
     // A certificate can be made again.
-    write(out, chain.as_bytes(), 0o644, Durability::Fast, "--out")?;
-    Ok(())
+    match write(out, chain.as_bytes(), 0o644, Durability::Fast, "--out") {
+        Err(Error::Exists { path, .. }) => bail!(exists(&path)),
+        result => Ok(result?),
+    }
+}
+
+fn exists(out: &Path) -> String {
+    format!(
+        "{} exists, and is not overwritten without --force",
+        out.display()
+    )
 }
 
 /// Every file, and every `.csr` of a directory; outputs must not collide.
 fn jobs(csrs: &[PathBuf], out_dir: &Path) -> anyhow::Result<Vec<Job>> {
     let mut files = Vec::new();
     for path in csrs {
+        if path.as_os_str() == "-" {
+            return Err(UsageError(
+                "a CSR from stdin has no name for its certificate in --out-dir: sign it alone, with --out FILE".to_owned(),
+            )
+            .into());
+        }
         if !path.is_dir() {
             files.push(path.clone());
             continue;
@@ -174,10 +212,12 @@ fn jobs(csrs: &[PathBuf], out_dir: &Path) -> anyhow::Result<Vec<Job>> {
     files
         .into_iter()
         .map(|csr| {
-            let stem = csr
+            let mut name = csr
                 .file_stem()
-                .with_context(|| format!("{} has no file name", csr.display()))?;
-            let out = out_dir.join(stem).with_extension("crt");
+                .with_context(|| format!("{} has no file name", csr.display()))?
+                .to_owned();
+            name.push(".crt");
+            let out = out_dir.join(name);
             if !outputs.insert(out.clone()) {
                 bail!(
                     "two CSR files would both become {}: sign them into different directories",
@@ -193,13 +233,13 @@ fn jobs(csrs: &[PathBuf], out_dir: &Path) -> anyhow::Result<Vec<Job>> {
 fn in_parallel(
     jobs: &[Job],
     progress: &Progress,
-    work: impl Fn(&Job) -> anyhow::Result<()> + Sync,
-) -> Vec<anyhow::Result<()>> {
+    work: impl Fn(&Job) -> anyhow::Result<String> + Sync,
+) -> Vec<anyhow::Result<String>> {
     let cores = std::thread::available_parallelism()
         .map_or(1, usize::from)
         .min(jobs.len().max(1));
     let next = AtomicUsize::new(0);
-    let mut results: Vec<(usize, anyhow::Result<()>)> = std::thread::scope(|scope| {
+    let mut results: Vec<(usize, anyhow::Result<String>)> = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..cores)
             .map(|_| {
                 scope.spawn(|| {
@@ -227,7 +267,8 @@ fn in_parallel(
 
 fn summary(
     jobs: &[Job],
-    results: &[anyhow::Result<()>],
+    results: &[anyhow::Result<String>],
+    mode: Mode,
     printer: &Printer,
 ) -> anyhow::Result<ExitStatus> {
     let items: Vec<Item> = jobs
@@ -236,13 +277,18 @@ fn summary(
         .map(|(job, result)| Item {
             csr: job.csr.clone(),
             certificate: result.is_ok().then(|| job.out.clone()),
+            not_after: result.as_ref().ok().cloned(),
             error: result.as_ref().err().map(|error| format!("{error:#}")),
         })
         .collect();
     let failed = items.iter().filter(|item| item.error.is_some()).count();
     let data = serde_json::json!({ "items": items });
     printer.result(&data, || {
-        format!("signed {}, not signed {failed}\n", items.len() - failed)
+        format!(
+            "signed {}, not signed {failed}{}\n",
+            items.len() - failed,
+            suffix(mode)
+        )
     })?;
     for item in &items {
         if let Some(error) = &item.error {

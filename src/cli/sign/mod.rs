@@ -22,15 +22,20 @@ use crate::pki::{Host, Usage};
 ///
 /// A certificate is made afresh from the key and the names; a CA bit, extensions and usages
 /// that a CSR asks for are not copied. By NAME, the request must be approved, and its
-/// status.certificate is written; one that can never be signed gets the condition Failed.
+/// status.certificate is written; one that nobody can sign gets the condition Failed. With
+/// --config, a request gets the usages that it asks for, which the profile must have, and
+/// its own life if that is shorter.
 /// Several files, or a directory, are signed in parallel; one bad request does not stop the
 /// others.
 #[derive(Debug, Args)]
 pub(super) struct Sign {
     #[command(flatten)]
     selection: RequestSelection,
+    /// All requests that are approved, of --signer
+    #[arg(long, requires = "signer", conflicts_with = "names")]
+    all_approved: bool,
     /// A CSR file, a directory of *.csr files, or - for stdin; repeatable
-    #[arg(long = "csr", value_name = "FILE|DIR|-", conflicts_with_all = ["names", "selector", "all_pending"])]
+    #[arg(long = "csr", value_name = "FILE|DIR|-", conflicts_with_all = ["names", "selector", "signer", "all_approved"])]
     csrs: Vec<PathBuf>,
     /// Where the certificate of one CSR file goes [default: stdout]
     #[arg(
@@ -74,15 +79,25 @@ pub(super) struct TermArgs {
     pub(super) usages: Vec<Usage>,
 }
 
+/// Worth a warning.
+const NO_NAMES: &str = "the certificate has no subject alternative name: TLS clients do not accept it for a server, since they ignore the common name";
+
 pub(super) fn run(
     args: &Sign,
     kubernetes: &KubernetesArgs,
     printer: &Printer,
 ) -> anyhow::Result<ExitStatus> {
     if args.csrs.is_empty() {
-        if args.selection.check().is_err() {
+        if args.selection.is_empty() && !args.all_approved {
             return Err(UsageError(
-                "what is to be signed? Requests by NAME, -l SELECTOR or --all-pending --signer SIGNER, or files by --csr".to_owned(),
+                "what is to be signed? Requests by NAME, -l SELECTOR or --all-approved --signer SIGNER, or files by --csr".to_owned(),
+            )
+            .into());
+        }
+        if !args.terms.usages.is_empty() {
+            return Err(UsageError(
+                "--usage is for CSR files: a request in the cluster has usages of its own"
+                    .to_owned(),
             )
             .into());
         }

@@ -7,12 +7,13 @@ use serde::Serialize;
 use serde_json::Value;
 use time::{Duration, OffsetDateTime};
 
-use super::Sign;
-use super::profile::Profile;
+use super::profile::{Profile, Refusal};
+use super::{NO_NAMES, Sign};
 use crate::cli::dry_run::suffix;
 use crate::cli::kubernetes::KubernetesArgs;
 use crate::cli::policy::explain_signer_permission;
 use crate::cli::progress::Progress;
+use crate::cli::report::plain;
 use crate::cli::{ExitStatus, Format, Printer, instant, runtime};
 use crate::cluster::{Cluster, Mode};
 use crate::pki::{Authority, Certificate};
@@ -43,15 +44,7 @@ pub(super) fn run(
         let now = OffsetDateTime::now_utc();
         authority.check_valid_at(now)?;
         let mode = args.dry_run.mode();
-        let mut found = args.selection.find(&cluster).await?;
-        if args.selection.names.is_empty() {
-            // By selector: those that can be signed; the others are none of our business.
-            found.retain(|found| {
-                found
-                    .as_ref()
-                    .is_ok_and(|request| request.state() == State::Approved)
-            });
-        }
+        let found = args.selection.find(&cluster, State::Approved).await?;
         let progress = Progress::new(printer, "signing", found.len());
         let (cluster, authority, progress_ref) = (&cluster, &authority, &progress);
         let results: Vec<(String, anyhow::Result<Certificate>)> = futures::stream::iter(found)
@@ -101,10 +94,10 @@ fn show(
         let signed = items.iter().filter(|item| item.signed);
         signed
             .map(|item| match printer.format() {
-                Format::Name => format!("certificatesigningrequest/{}\n", item.name),
+                Format::Name => format!("certificatesigningrequest/{}\n", plain(&item.name)),
                 _ => format!(
                     "certificatesigningrequest/{} signed{}, valid until {}\n",
-                    item.name,
+                    plain(&item.name),
                     suffix(mode),
                     item.not_after.as_deref().unwrap_or("?")
                 ),
@@ -113,14 +106,20 @@ fn show(
     })?;
     let mut status = ExitStatus::Done;
     for (name, result) in results {
-        if let Err(error) = result {
-            let context = if name.is_empty() {
-                String::new()
-            } else {
-                format!("certificatesigningrequest/{name}: ")
-            };
-            printer.error(&anyhow::anyhow!("{context}{error:#}"));
-            status = ExitStatus::Error;
+        let context = if name.is_empty() {
+            String::new()
+        } else {
+            format!("certificatesigningrequest/{name}: ")
+        };
+        match result {
+            Ok(leaf) if leaf.names.is_empty() => {
+                printer.warning(&format!("{context}{NO_NAMES}"));
+            }
+            Ok(_) => {}
+            Err(error) => {
+                printer.error(&anyhow::anyhow!("{context}{error:#}"));
+                status = status.or_worse(ExitStatus::of_error(error));
+            }
         }
     }
     if items.is_empty() {
@@ -147,24 +146,24 @@ pub(in crate::cli) async fn sign(
     check_state(request)?;
     let now = OffsetDateTime::now_utc();
     let asked = request.expiration_seconds.map(Duration::seconds);
-    let csr = request.csr().map_err(|error| error.to_string());
-    let granted = csr.and_then(|csr| {
-        let verified = csr.verified().map_err(|error| error.to_string())?;
-        let grant = profile.grant_object(&verified, &request.usages, asked, now);
-        Ok((
-            csr.public_key.clone(),
-            grant.map_err(|error| error.to_string())?,
-        ))
-    });
-    let (public_key, grant) = match granted {
-        Ok(granted) => granted,
-        Err(why) => {
-            fail(cluster, request, &why, mode).await?;
-            bail!("it can never be signed, and has the condition Failed now: {why}");
+    let csr = match request.csr() {
+        Ok(csr) => csr,
+        Err(error) => return fail(cluster, request, &error.to_string(), mode).await,
+    };
+    let verified = match csr.verified() {
+        Ok(verified) => verified,
+        Err(error) => return fail(cluster, request, &error.to_string(), mode).await,
+    };
+    let grant = match profile.grant_object(&verified, &request.usages, asked, now) {
+        Ok(grant) => grant,
+        Err(Refusal::Request(error)) => {
+            return fail(cluster, request, &error.to_string(), mode).await;
         }
+        // Another profile may grant it, so that it stays as it is.
+        Err(refusal) => return Err(refusal.into()),
     };
     let serial = random_serial().context("could not get randomness from the kernel")?;
-    let leaf = authority.issue(&public_key, &grant, now, serial)?;
+    let leaf = authority.issue(&csr.public_key, &grant, now, serial)?;
     let chain: String = std::iter::once(&leaf)
         .chain(authority.intermediates())
         .map(Certificate::to_pem)
@@ -208,14 +207,15 @@ fn check_state(request: &RequestObject) -> anyhow::Result<()> {
     }
 }
 
+/// Says of a request, for good, that nobody can sign it.
 async fn fail(
     cluster: &Cluster,
     request: &RequestObject,
     why: &str,
     mode: Mode,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Certificate> {
     if mode == Mode::Plan {
-        return Ok(());
+        bail!("it can never be signed, and would get the condition Failed: {why}");
     }
     let now = instant(OffsetDateTime::now_utc().replace_nanosecond(0)?);
     cluster
@@ -234,6 +234,15 @@ async fn fail(
             },
         )
         .await
-        .map_err(explain_signer_permission(&request.signer_name, "sign"))?;
-    Ok(())
+        .map_err(explain_signer_permission(&request.signer_name, "sign"))
+        .with_context(|| {
+            format!("it can never be signed ({why}), and this could not be recorded")
+        })?;
+    bail!(
+        "it can never be signed, and {}: {why}",
+        match mode {
+            Mode::Apply => "has the condition Failed now",
+            Mode::Plan | Mode::Check => "would get the condition Failed",
+        }
+    )
 }

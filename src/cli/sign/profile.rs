@@ -32,6 +32,8 @@ pub(in crate::cli) enum Refusal {
     Cfssl(#[from] cfssl::GrantError),
     #[error(transparent)]
     Request(#[from] plan::Unsignable),
+    #[error("it asks for the usage {0}, which the profile does not grant")]
+    Usage(Usage),
 }
 
 impl Profile {
@@ -93,15 +95,24 @@ impl Profile {
         asked: Option<Duration>,
         now: OffsetDateTime,
     ) -> Result<Grant, Refusal> {
-        match &self.terms {
-            Terms::Cfssl(profile) => Ok(profile.grant(csr, &self.hosts, now)?),
-            Terms::Options { life, .. } => {
-                let mut grant = plan::grant_as_controller_manager(csr, usages, asked, *life, now)?;
-                if !self.hosts.is_empty() {
-                    grant.names.clone_from(&self.hosts);
-                }
-                Ok(grant)
-            }
+        let maximum = match &self.terms {
+            Terms::Options { life, .. } => *life,
+            Terms::Cfssl(_) => Duration::MAX,
+        };
+        let own = plan::grant_as_controller_manager(csr, &self.hosts, usages, asked, maximum, now)?;
+        let Terms::Cfssl(profile) = &self.terms else {
+            return Ok(own);
+        };
+        let mut grant = profile.grant(csr, &self.hosts, now)?;
+        if let Some(usage) = own
+            .usages
+            .iter()
+            .find(|usage| !grant.usages.contains(usage))
+        {
+            return Err(Refusal::Usage(*usage));
         }
+        grant.usages = own.usages;
+        grant.validity.not_after = grant.validity.not_after.min(own.validity.not_after);
+        Ok(grant)
     }
 }
