@@ -17,6 +17,7 @@ mod genkey;
 mod input;
 mod issue;
 mod kubernetes;
+mod lint_config;
 mod list;
 mod local_dev;
 mod man;
@@ -88,6 +89,7 @@ fn run(root: Root, printer: &Printer) -> anyhow::Result<ExitStatus> {
         Command::Fetch(args) => fetch::run(&args, &root.kubernetes, printer),
         Command::Issue(args) => issue::run(&args, &root.kubernetes, printer),
         Command::Ca(args) => ca::run(&args, &root.kubernetes, printer),
+        Command::LintConfig(args) => lint_config::run(&args, printer),
         Command::Completion(args) => completion::run(&args, printer),
         Command::Man => man::run(printer),
     }
