@@ -157,11 +157,12 @@ impl DnsPattern {
     fn resolve(&self, requester: &Requester<'_>) -> Option<Vec<String>> {
         self.0
             .iter()
-            .map(|label| substitute(label, requester).filter(|label| !label.contains('.')))
+            .map(|label| substitute(label, requester))
             .collect()
     }
 
-    /// Whether `name`, valid and in lower case, is one of these for this requester.
+    /// Whether `name`, valid and in lower case, is one of these for this requester. Label
+    /// by label: a value with dots in it is no label, and matches nothing.
     pub(super) fn matches(&self, name: &str, requester: &Requester<'_>) -> bool {
         self.resolve(requester).is_some_and(|labels| {
             labels.len() == name.split('.').count()
