@@ -56,20 +56,22 @@ impl FromStr for Host {
     type Err = HostError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::read(text).map_err(|(problem, meant)| HostError {
+            given: text.to_owned(),
+            problem,
+            // A suggestion is only made when it is itself a host.
+            meant: meant.filter(|meant| Self::read(meant).is_ok()),
+        })
+    }
+}
+
+impl Host {
+    /// The host, or what is wrong and what may have been meant, which is not looked at.
+    fn read(text: &str) -> Result<Self, (&'static str, Option<String>)> {
         if let Ok(ip) = text.parse() {
             return Ok(Self::Ip(ip));
         }
-        let error = |problem, meant: Option<&str>| {
-            // A suggestion is only made when it is itself a host.
-            let meant = meant
-                .filter(|meant| meant.parse::<Self>().is_ok())
-                .map(str::to_owned);
-            HostError {
-                given: text.to_owned(),
-                problem,
-                meant,
-            }
-        };
+        let error = |problem, meant: Option<&str>| (problem, meant.map(str::to_owned));
         if text.is_empty() {
             return Err(error("it is empty", None));
         }
@@ -213,6 +215,27 @@ mod tests {
         assert!(error("10.0.0.0/8").contains("network"));
         assert!(error("a b").contains("white space"));
         assert!(error("a,b").contains("comma"));
+    }
+
+    #[test]
+    fn a_suggestion_that_has_the_same_fault_is_not_made() {
+        for text in [
+            "[::1",
+            "a:b:c",
+            "1:2:3",
+            ":",
+            "[",
+            "[]",
+            &"a.".repeat(9),
+            &".".repeat(99_999),
+        ] {
+            let error = text.parse::<Host>().unwrap_err();
+            assert_eq!(
+                error.meant.filter(|meant| meant.ends_with('.')),
+                None,
+                "{text}"
+            );
+        }
     }
 
     #[test]
