@@ -12,7 +12,7 @@ use x509_parser::oid_registry as oids;
 use super::{
     CaConstraint, DistinguishedName, PublicKey, San, SignatureError, Subtrees, Usage, Validity,
 };
-use super::{pem_blocks, signature};
+use super::{pem_blocks, shape, signature};
 
 /// A certificate: its DER and what it says.
 #[derive(Clone)]
@@ -90,6 +90,7 @@ impl Certificate {
         if !rest.is_empty() {
             return Err(malformed("there are bytes after it"));
         }
+        shape::certificate(der).map_err(|_| malformed("it is not strict DER"))?;
         let tbs = &parsed.tbs_certificate;
         let mut names = Vec::new();
         let mut ca = None;

@@ -7,7 +7,7 @@ use x509_parser::oid_registry as oids;
 
 use super::certificate::{other_purposes, purposes, signature_name};
 use super::{DistinguishedName, Oid, PrivateKey, PublicKey, San, SignatureError, Usage};
-use super::{assemble, der, pem_blocks, signature};
+use super::{assemble, der, pem_blocks, shape, signature};
 
 /// The largest request that is looked at, in octets. etcd refuses objects of 1.5 MB;
 /// an honest request has one or two kilobytes.
@@ -169,6 +169,7 @@ impl Csr {
         if let Some(attribute) = subject.misleading_attribute() {
             return Err(CsrError::Subject(attribute.to_string()));
         }
+        shape::request(der).map_err(|_| malformed("it is not strict DER"))?;
         let mut request = Self {
             subject,
             names: Vec::new(),

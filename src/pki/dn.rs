@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use yasna::tags::TAG_PRINTABLESTRING;
+
 use super::oid::Oid;
 use super::{Attribute, der};
 
@@ -57,7 +59,10 @@ impl DistinguishedName {
                                 writer.next().write_der(&der::oid(&attribute.oid()));
                                 let writer = writer.next();
                                 if is_printable(value) {
-                                    writer.write_printable_string(value);
+                                    // yasna's own writer panics at the `?` that the type has.
+                                    writer.write_tagged_implicit(TAG_PRINTABLESTRING, |writer| {
+                                        writer.write_bytes(value.as_bytes());
+                                    });
                                 } else {
                                     writer.write_utf8_string(value);
                                 }
@@ -253,6 +258,13 @@ impl fmt::Debug for DistinguishedName {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_printable_character_is_written() {
+        let name = DistinguishedName::common_name_only("a '()+,-./:=?");
+        assert_eq!(name.rdns()[0][0].identifier, der::PRINTABLE_STRING);
+        assert_eq!(name.common_names(), ["a '()+,-./:=?"]);
+    }
 
     #[test]
     fn repeated_and_multivalued_attributes_survive() {

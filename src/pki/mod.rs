@@ -38,6 +38,7 @@ mod public_key;
 mod san;
 mod serial;
 mod service;
+mod shape;
 mod signature;
 mod usage;
 mod verify;

@@ -9,31 +9,34 @@ use crate::targets::{Accepted, Kind};
 /// How many commands run at a time.
 const TOGETHER: usize = 4;
 
-/// Why openssl refuses what was accepted, for the first that it refuses.
-pub(crate) fn refused(accepted: &[&Accepted]) -> Option<(usize, String)> {
+/// The positions of those that openssl refuses, in order, and what it says of them.
+pub(crate) fn refused(accepted: &[&Accepted]) -> Vec<(usize, String)> {
     let dir = tempfile::tempdir().unwrap();
     let next = AtomicUsize::new(0);
-    std::thread::scope(|scope| {
+    let mut refused = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..TOGETHER)
             .map(|worker| {
                 let file = dir.path().join(format!("input-{worker}"));
                 let next = &next;
                 scope.spawn(move || {
+                    let mut refused = Vec::new();
                     loop {
                         let index = next.fetch_add(1, Ordering::Relaxed);
-                        let one = accepted.get(index)?;
-                        if let Some(why) = refuses(one, &file) {
-                            return Some((index, why));
-                        }
+                        let Some(one) = accepted.get(index) else {
+                            return refused;
+                        };
+                        refused.extend(refuses(one, &file).map(|why| (index, why)));
                     }
                 })
             })
             .collect();
         workers
             .into_iter()
-            .filter_map(|worker| worker.join().unwrap())
-            .min_by_key(|(index, _)| *index)
-    })
+            .flat_map(|worker| worker.join().unwrap())
+            .collect::<Vec<_>>()
+    });
+    refused.sort();
+    refused
 }
 
 fn refuses(accepted: &Accepted, file: &Path) -> Option<String> {

@@ -34,30 +34,30 @@ fn run(
 
 #[test]
 fn requests() {
-    assert!(run("csr", targets::csr, 1500, 5).judged > 100);
+    assert!(run("csr", targets::csr, 800, 5).judged > 60);
 }
 
 #[test]
 fn certificates() {
-    assert!(run("certificate", targets::certificate, 1500, 5).judged > 100);
+    assert!(run("certificate", targets::certificate, 800, 5).judged > 60);
 }
 
 #[test]
 fn pem() {
-    assert!(run("pem", targets::pem, 300, 8).judged > 20);
+    assert!(run("pem", targets::pem, 150, 8).judged > 40);
 }
 
 #[test]
 fn cfssl_csr_json() {
-    assert!(run("csr_json", targets::csr_json, 1000, 4).judged > 20);
+    assert!(run("csr_json", targets::csr_json, 800, 4).judged > 40);
 }
 
 #[test]
 fn cfssl_signing_config() {
-    assert!(run("signing_config", targets::signing_config, 500, 3).judged > 20);
+    assert!(run("signing_config", targets::signing_config, 400, 3).judged > 40);
 }
 
 #[test]
 fn manifests() {
-    run("manifest", targets::manifest, 1500, 3);
+    run("manifest", targets::manifest, 600, 3);
 }
