@@ -7,10 +7,11 @@ use pem::Pem;
 /// Text around the blocks is allowed, as `openssl x509 -text` writes it; a `-----BEGIN`
 /// without a readable block is not.
 pub(super) fn parse(text: &[u8]) -> Result<Vec<Pem>, PemError> {
-    // C programs end a line there and miss what follows.
-    if text.contains(&0) {
+    // C programs end a text at a NUL, and OpenSSL takes a vertical tab for damage.
+    let is_odd = |octet: &u8| octet.is_ascii_control() && !b"\t\r\n".contains(octet);
+    if text.iter().any(is_odd) {
         return Err(PemError::Malformed(
-            "there are NUL octets; it is not plain text, or is UTF-16",
+            "there are control characters; it is not plain text, or is UTF-16",
         ));
     }
     if !text.split(|octet| *octet == b'\n').all(stands_alone) {
@@ -23,6 +24,11 @@ pub(super) fn parse(text: &[u8]) -> Result<Vec<Pem>, PemError> {
     if begins != blocks.len() {
         return Err(PemError::Malformed(
             "a -----BEGIN line has no block that can be read (a missing -----END line, or damaged base64)",
+        ));
+    }
+    if count(text, b"-----END ") != begins {
+        return Err(PemError::Malformed(
+            "an -----END line has no -----BEGIN line",
         ));
     }
     Ok(blocks)
@@ -87,6 +93,8 @@ mod tests {
             good.replace("\r\n", "\x0b"),
             good.replace("AAAA\n", "AAAA"),
             good.replace("text", "te\0xt"),
+            good.replace("AAAA", "AA\x0bAA"),
+            good.replace("text", "-----END A B-----"),
         ] {
             let error = parse(bad.as_bytes()).unwrap_err().to_string();
             assert!(error.starts_with("malformed PEM: "), "{error}");
