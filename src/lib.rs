@@ -3,8 +3,10 @@
 //! # Map
 //! Pure, values in and values out; no I/O, no clock:
 //! * [`pki`]: keys, requests, certificates, authorities, trust bundles
+//! * [`cfssl`]: cfssl's CSR JSON and signing config, read into pki's types
 //! * [`injectable`]: the four kinds that carry a `caBundle`, and how to patch them safely
 //! * [`manifest`]: reading manifests
+//! * [`policy`]: which certificate signing requests are approved
 //! * [`plan`]: what to do next, as data
 //! * [`request`]: CertificateSigningRequest objects as values
 //!
@@ -28,6 +30,7 @@ pub mod injectable;
 pub mod manifest;
 pub mod pki;
 pub mod plan;
+pub mod policy;
 pub mod request;
 pub mod store;
 

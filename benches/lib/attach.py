@@ -1,9 +1,6 @@
 """`certtool local-dev attach`: 20 webhooks of a real API server, each one proven."""
 
 import json
-import os
-import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -11,6 +8,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
+from cluster import control_plane
 from measure import Case, Failed, environment, interleave, output, say, table, target
 
 WEBHOOKS = 20
@@ -27,7 +25,7 @@ class Bench:
     def __init__(self, options, scratch: Path, stack: ExitStack) -> None:
         self.options, self.scratch, self.stack = options, scratch, stack
         self.env = environment(scratch / "home")
-        self.kubectl = self.control_plane()
+        self.kubectl = control_plane(options.root, scratch, stack, self.env)
         self.port = free_port()
         self.certs = scratch / "certs"
 
@@ -61,17 +59,6 @@ class Bench:
             for shape, case in zip(shapes, cases)
         ]
         return all(met)
-
-    def control_plane(self) -> str:
-        """Its own, so that nobody's is disturbed; kubectl's path."""
-        script = self.options.root / "scripts/control-plane"
-        directory = self.scratch / "control-plane"
-        # Building its binaries, once, takes the user's own caches.
-        up = output(script, "up", "--dir", directory, env=dict(os.environ))
-        self.stack.callback(lambda: output(script, "down", "--dir", directory))
-        self.env["KUBECONFIG"] = str(directory / "kubeconfig")
-        named = re.search(r"^# kubectl: ([^;]+);", up, re.MULTILINE)
-        return named[1] if named else shutil.which("kubectl") or "kubectl"
 
     def serve(self) -> None:
         """The webhook server, on the pair that certtool wrote."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import peers
-from measure import Case, Failed, environment, interleave, output, say, table, target
+from measure import Case, Failed, environment, interleave, output, realtime, say, table, target
 
 SERVICE = "webhook-service.shop-system"
 
@@ -60,10 +60,12 @@ class Bench:
     def run(self) -> bool:
         nothing, pairs = self.pairs()
         say(f"local-dev: {len(pairs)} programs, {self.options.runs} runs of each")
-        interleave(pairs, self.options.runs, self.log)
+        with realtime(self.options.realtime):
+            interleave(pairs, self.options.runs, self.log)
         table("A serving certificate", pairs, nothing)
         rest = self.rest()
-        interleave(rest, self.options.runs, self.log)
+        with realtime(self.options.realtime):
+            interleave(rest, self.options.runs, self.log)
         floor, again, help_ = rest[:3]
         table("Starting, and running again", rest, floor)
         size = self.options.certtool.stat().st_size / 2**20

@@ -2,15 +2,18 @@
 
 import os
 import platform
+import signal
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 WARM_UP = 2
+LIMIT_SECONDS = 60
 
 
 class Failed(Exception):
@@ -57,12 +60,19 @@ def interleave(cases: list[Case], runs: int, log: Path) -> None:
 def timed(case: Case, log: Path) -> tuple[float, float]:
     """Milliseconds from before the first spawn until after the last wait; and of CPU."""
     log.write_bytes(b"")
+    signal.signal(signal.SIGALRM, over)
+    signal.alarm(LIMIT_SECONDS)
     began = time.monotonic_ns()
     waited = [run(command, case.env, log) for command in case.commands]
     elapsed = time.monotonic_ns() - began
+    signal.alarm(0)
     if any(failed for failed, _ in waited):
         raise Failed(f"{case.name} failed:\n{case.commands}\n{log.read_text(errors='replace')}")
     return elapsed / 1e6, sum(cpu for _, cpu in waited) * 1e3
+
+
+def over(*_) -> None:
+    raise Failed(f"a run took more than {LIMIT_SECONDS} s")
 
 
 def run(command: list, env: dict[str, str], log: Path) -> tuple[bool, float]:
@@ -91,9 +101,32 @@ def run(command: list, env: dict[str, str], log: Path) -> tuple[bool, float]:
                 os.close(used)
         upstream = read_end
     # All of them, before any status counts.
-    ended = [os.wait4(child, 0) for child in children]
+    try:
+        ended = [os.wait4(child, 0) for child in children]
+    except Failed:
+        for child in children:
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+        raise
     cpu = sum(usage.ru_utime + usage.ru_stime for _, _, usage in ended)
     return any(status != 0 for _, status, _ in ended), cpu
+
+
+@contextmanager
+def realtime(wanted: bool) -> Iterator[None]:
+    """Before everything else on the machine. For programs that soon end: a server would
+    keep the machine to itself."""
+    if not wanted:
+        yield
+        return
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
+    except (AttributeError, OSError) as error:
+        raise Failed(f"--realtime: {error}") from error
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 def table(title: str, cases: list[Case], reference: Case) -> None:

@@ -191,10 +191,8 @@ impl Profile {
                 if !hosts.is_empty() {
                     return Err(GrantError::HostsAndCopy);
                 }
-                if self.ca.is_some() || requested.critical {
-                    return refused(
-                        "which copy_extensions would copy into a CA certificate, or as critical",
-                    );
+                if self.ca.is_some() {
+                    return refused("which copy_extensions would copy into a CA certificate");
                 }
                 continue;
             }
@@ -264,6 +262,105 @@ impl FromRequest {
             San::Uri(_) => self.uri,
             // Reported as a name that is not issued.
             San::Other(_) => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::Duration;
+    use time::macros::datetime;
+
+    use super::*;
+    use crate::cfssl::SigningConfig;
+    use crate::pki::{Attribute, Csr, KeyAlgorithm, PrivateKey, create_csr};
+
+    const NOW: OffsetDateTime = datetime!(2026-11-21 12:00:20 UTC);
+
+    fn csr(names: &[San]) -> Csr {
+        let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
+        let subject = DistinguishedName::from_rdns(&[
+            vec![(Attribute::CommonName, "hook.svc".to_owned())],
+            vec![(Attribute::Organization, "o".to_owned())],
+        ]);
+        Csr::from_pem(create_csr(&subject, names, &key).unwrap().as_bytes()).unwrap()
+    }
+
+    fn grant(more: &str, csr: &Csr, hosts: &[San]) -> Result<Grant, GrantError> {
+        let text = format!(
+            "{{\"signing\": {{\"default\": {{\"usages\": [\"server auth\"], \"expiry\": \"1h\"{more}}}}}}}"
+        );
+        let config = SigningConfig::parse(&text).unwrap();
+        let profile = config.profile(None).unwrap();
+        profile.grant(&csr.verified().unwrap(), hosts, NOW)
+    }
+
+    fn dns(name: &str) -> San {
+        San::Dns(name.to_owned())
+    }
+
+    fn ip() -> San {
+        San::Ip("10.0.0.1".parse().unwrap())
+    }
+
+    #[test]
+    fn names_come_from_the_request_or_from_the_hosts() {
+        let csr = csr(&[ip(), dns("a.svc")]);
+        let granted = grant("", &csr, &[]).unwrap();
+        assert_eq!(granted.names, [dns("a.svc"), ip()]);
+        assert_eq!(granted.subject.to_string(), "O=o, CN=hook.svc");
+        assert_eq!(granted.validity.not_before, NOW - Duration::minutes(5));
+        assert_eq!(granted.validity.not_after, NOW + Duration::minutes(55));
+        let other = grant("", &csr, &[dns("b")]).unwrap();
+        assert_eq!(other.names, [dns("b")]);
+        let copied = ", \"copy_extensions\": true";
+        assert_eq!(
+            grant(copied, &csr, &[]).unwrap().names,
+            [ip(), dns("a.svc")]
+        );
+        let error = grant(copied, &csr, &[dns("b")]).unwrap_err();
+        assert_eq!(error, GrantError::HostsAndCopy);
+    }
+
+    #[test]
+    fn a_ca_keeps_its_addresses_alone() {
+        let csr = csr(&[ip(), dns("a.svc")]);
+        let granted = grant(", \"ca_constraint\": {\"is_ca\": true}", &csr, &[]).unwrap();
+        assert_eq!(granted.names, [ip()]);
+        assert!(granted.ca.is_some());
+    }
+
+    #[test]
+    fn the_name_whitelist_holds_for_addresses_and_the_common_name() {
+        let list = ", \"name_whitelist\": \"svc$\"";
+        assert!(grant(list, &csr(&[dns("a.svc")]), &[]).is_ok());
+        for (names, expected) in [
+            (vec![ip()], "IP:10.0.0.1 does not match"),
+            (vec![dns("a.com")], "DNS:a.com does not match"),
+        ] {
+            let error = grant(list, &csr(&names), &[]).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+        let error = grant(", \"name_whitelist\": \"^a\"", &csr(&[dns("a.svc")]), &[]).unwrap_err();
+        assert_eq!(error, GrantError::NotWhitelisted("hook.svc".to_owned()));
+    }
+
+    #[test]
+    fn a_csr_whitelist_lets_only_what_it_names_through() {
+        let allow = ", \"CSRWhitelist\": {\"PublicKey\": true, \"SignatureAlgorithm\": true, \"DNSNames\": true}";
+        let granted = grant(allow, &csr(&[ip(), dns("a.svc")]), &[]).unwrap();
+        assert_eq!(granted.names, [dns("a.svc")]);
+        assert!(granted.subject.is_empty());
+    }
+
+    #[test]
+    fn dates_that_make_no_validity_are_refused() {
+        for more in [
+            ", \"not_after\": \"2026-01-01T00:00:00Z\"",
+            ", \"not_before\": \"2026-01-01T00:00:00Z\", \"not_after\": \"2026-01-01T00:00:00Z\"",
+        ] {
+            let error = grant(more, &csr(&[dns("a")]), &[]).unwrap_err();
+            assert!(matches!(error, GrantError::Dates { .. }), "{error}");
         }
     }
 }

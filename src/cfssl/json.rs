@@ -11,6 +11,7 @@ use serde::de::{Deserialize, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::error::{At, Error};
+use super::position::{place, syntax};
 
 /// How alike two keys are to suggest one for the other.
 const ALIKE: f64 = 0.8;
@@ -288,49 +289,6 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     }
 }
 
-fn place(document: &str, offset: usize, path: String) -> At {
-    let before = document.get(..offset).unwrap_or(document);
-    At {
-        path,
-        line: before.matches('\n').count() + 1,
-        column: before
-            .rsplit('\n')
-            .next()
-            .map_or(1, |line| line.chars().count() + 1),
-    }
-}
-
-/// A parser's error about the part of `document` that starts at `base`.
-fn syntax(document: &str, base: usize, error: &serde_json::Error) -> Error {
-    let part = document.get(base..).unwrap_or_default();
-    let line_start: usize = part
-        .split_inclusive('\n')
-        .take(error.line().saturating_sub(1))
-        .map(str::len)
-        .sum();
-    // The column counts the octets read, the offending one among them.
-    let mut offset = (base + line_start + error.column().saturating_sub(1)).min(document.len());
-    while !document.is_char_boundary(offset) {
-        offset -= 1;
-    }
-    let rest = document.get(offset..).unwrap_or_default();
-    let problem = if document.trim().is_empty() {
-        "it is empty".to_owned()
-    } else if document.starts_with('\u{feff}') {
-        "it starts with a byte order mark; save it as UTF-8 without one".to_owned()
-    } else if rest.starts_with('/') || rest.starts_with('#') {
-        "JSON has no comments; remove them".to_owned()
-    } else {
-        // serde_json adds its own position, which is only that of the part.
-        let text = error.to_string();
-        text.split(" at line ").next().unwrap_or(&text).to_owned()
-    };
-    Error::Syntax {
-        at: place(document, offset, String::new()),
-        problem,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -388,7 +346,7 @@ mod tests {
             "line 2, column 3: not valid JSON: JSON has no comments; remove them"
         );
         assert!(error("{\"CN\": \"a\", # no\n}").contains("no comments"));
-        assert!(error("{\"CN\": \"a\",}").contains("trailing comma"));
+        assert!(error("{\"CN\": \"a\",}").contains("comma after the last"));
         assert!(error("{} x").contains("line 1, column 4"));
         assert!(error("").contains("empty"));
         assert!(error("\u{feff}{}").contains("byte order mark"));

@@ -109,3 +109,51 @@ fn about(profile: &Profile) -> Vec<(At, String)> {
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lints(text: &str) -> Vec<String> {
+        let config = SigningConfig::parse(text).unwrap();
+        lint(&config).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_plain_config_has_no_remarks() {
+        let plain = r#"{"signing": {"default": {"usages": ["server auth"], "expiry": "8760h"}}}"#;
+        assert_eq!(lints(plain), [""; 0]);
+    }
+
+    #[test]
+    fn what_differs_or_surprises_is_remarked_on_at_its_place() {
+        let found = lints(
+            r#"{"auth_keys": {"k": {}}, "signing": {"profiles": {"a": {
+                "usages": ["cert sign"], "expiry": "876000h", "name_whitelist": "example", "auth_key": "k",
+                "copy_extensions": true, "allowed_extensions": ["1.2.3"], "cert_store": "x",
+                "not_before": "2026-01-01T00:00:00Z", "ca_constraint": {"max_path_len": 1}}}}}"#,
+        );
+        for expected in [
+            "line 1, column 1: there is no \"default\"",
+            "signing.profiles.a.auth_key, line 2, column",
+            "signing.profiles.a.ca_constraint, line 4",
+            "allowed_extensions has no effect",
+            "cert_store has no effect",
+            "applied to IP addresses",
+            "matches anywhere",
+            "copy_extensions never copies usages",
+            "no meaning without ca_constraint.is_ca",
+            "however long \"expiry\"",
+            "whenever it is signed",
+        ] {
+            assert!(
+                found.iter().any(|lint| lint.contains(expected)),
+                "{expected}\n{found:#?}"
+            );
+        }
+        let ca = lints(
+            r#"{"signing": {"default": {"expiry": "1h", "ca_constraint": {"is_ca": true}}}}"#,
+        );
+        assert_eq!(ca.len(), 3, "{ca:?}");
+    }
+}

@@ -22,8 +22,10 @@ mod hosts;
 mod json;
 mod lint;
 mod policies;
+mod position;
 mod profile;
 mod request;
+mod settings;
 mod subject;
 mod whitelist;
 

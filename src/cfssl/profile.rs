@@ -1,14 +1,14 @@
 //! One signing profile, read and completed with what it takes from the default one.
 
-use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
 use crate::pki::{BACKDATE, CaConstraint, Extension, Usage};
 
 use super::error::{At, Error};
-use super::json::{Key, Node, Object, closest};
+use super::json::{Key, Node, Object};
+use super::policies;
+use super::settings::{ca_constraint, instant, name_whitelist, span, usages};
 use super::whitelist::NameWhitelist;
-use super::{duration, policies};
 
 /// What a signing config says about certificates of one kind.
 #[derive(Debug, Clone)]
@@ -53,6 +53,29 @@ pub(super) struct Inert {
     pub(super) why: &'static str,
 }
 
+/// What a profile may refer to in the rest of its config.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    pub(super) auth_keys: Vec<String>,
+    pub(super) remotes: Vec<String>,
+}
+
+impl Names {
+    fn check_remote(&self, name: &str, node: &Node<'_>) -> Result<(), Error> {
+        if self.remotes.iter().any(|remote| remote == name) {
+            return Ok(());
+        }
+        Err(node.value(format!("\"remotes\" has no {name:?}")))
+    }
+
+    fn check_auth_key(&self, name: &str, node: &Node<'_>) -> Result<(), Error> {
+        if self.auth_keys.iter().any(|key| key == name) {
+            return Ok(());
+        }
+        Err(node.value(format!("\"auth_keys\" has no {name:?}")))
+    }
+}
+
 /// The keys of `config.SigningProfile`. Go matches them in any case, except where a
 /// field without a key has the same name (`Expiry`, `Backdate`).
 const KEYS: &[Key] = &[
@@ -81,12 +104,6 @@ const KEYS: &[Key] = &[
     Key::AnyCase("policies"),
     Key::AnyCase("CSRWhitelist"),
     Key::AnyCase("ClientProvidesSerialNumbers"),
-];
-
-const CA_CONSTRAINT: &[Key] = &[
-    Key::AnyCase("is_ca"),
-    Key::AnyCase("max_path_len"),
-    Key::AnyCase("max_path_len_zero"),
 ];
 
 const CSR_WHITELIST: &[Key] = &[
@@ -136,7 +153,7 @@ impl Profile {
         }
     }
 
-    pub(super) fn read(node: &Node<'_>, name: Option<&str>) -> Result<Self, Error> {
+    pub(super) fn read(node: &Node<'_>, name: Option<&str>, names: &Names) -> Result<Self, Error> {
         let object = node.object(KEYS)?;
         let (ca, ca_inert) = ca_constraint(&object)?;
         let mut profile = Self {
@@ -165,7 +182,7 @@ impl Profile {
             unsupported: Vec::new(),
         };
         profile.read_allowed(&object)?;
-        profile.read_unsupported(&object)?;
+        profile.read_unsupported(&object, names)?;
         profile.check(&object)?;
         Ok(profile)
     }
@@ -226,7 +243,7 @@ impl Profile {
         Ok(())
     }
 
-    fn read_unsupported(&mut self, object: &Object<'_>) -> Result<(), Error> {
+    fn read_unsupported(&mut self, object: &Object<'_>, names: &Names) -> Result<(), Error> {
         let mut refuse = |node: &Node<'_>, feature, instead| {
             self.unsupported.push(Error::Unsupported {
                 at: node.at(),
@@ -234,47 +251,46 @@ impl Profile {
                 instead,
             });
         };
-        if let Some((_, node)) = object.text("remote")? {
-            refuse(node, "remote", "certtool signs with a CA of its own only");
+        let local = "certtool signs with a CA of its own only";
+        if let Some((name, node)) = object.text("remote")? {
+            names.check_remote(&name, node)?;
+            refuse(node, "remote", local);
         }
         if let Some(node) = object.get("auth_remote") {
-            let keys = [Key::AnyCase("remote"), Key::AnyCase("auth_key")];
-            let remote = node.object(&keys)?;
-            if remote.text("remote")?.is_some() || remote.text("auth_key")?.is_some() {
-                refuse(
-                    node,
-                    "auth_remote",
-                    "certtool signs with a CA of its own only",
-                );
+            let remote = node.object(&[Key::AnyCase("remote"), Key::AnyCase("auth_key")])?;
+            if let Some((name, place)) = remote.text("remote")? {
+                names.check_remote(&name, place)?;
+                refuse(node, "auth_remote", local);
+            } else if let Some((_, place)) = remote.text("auth_key")? {
+                return Err(place.value("an auth_remote needs a \"remote\""));
             }
         }
         for key in ["auth_key", "prev_auth_key"] {
-            if let Some((_, node)) = object.text(key)? {
+            if let Some((name, node)) = object.text(key)? {
+                names.check_auth_key(&name, node)?;
                 let instead = "it authenticates requests to cfssl's own server; remove it to sign here, or use another profile";
-                refuse(node, "auth_key", instead);
+                refuse(node, key, instead);
             }
         }
-        for (key, feature) in [
-            ("ct_log_servers", "ct_log_servers"),
-            ("ignored_lints", "ignored_lints"),
-            ("ignored_lint_sources", "ignored_lint_sources"),
-        ] {
+        for key in ["ct_log_servers", "ignored_lints", "ignored_lint_sources"] {
             if let Some(node) = object.get(key)
                 && !node.strings()?.is_empty()
             {
                 let instead = "certtool neither logs certificates nor runs zlint; remove it";
-                refuse(node, feature, instead);
+                refuse(node, key, instead);
             }
         }
-        if let Some(node) = object.get("lint_error_level") {
-            match node.integer()? {
-                0 => {}
-                1..8 => refuse(
-                    node,
-                    "lint_error_level",
-                    "certtool does not run zlint; remove it",
-                ),
-                _ => return Err(node.value("it lies between 0 and 7")),
+        if let Some((level, node)) = object.text("lint_error_level")? {
+            match level.as_str() {
+                "reserved" => {}
+                "NA" | "NE" | "pass" | "info" | "warn" | "error" | "fatal" => {
+                    let instead = "certtool does not run zlint; remove it";
+                    refuse(node, "lint_error_level", instead);
+                }
+                _ => {
+                    let problem = "it is none of zlint's: pass, info, warn, error, fatal";
+                    return Err(node.value(problem));
+                }
             }
         }
         if object.flag("ClientProvidesSerialNumbers")?
@@ -316,94 +332,4 @@ impl Profile {
             self.crl_url.clone_from(&default.crl_url);
         }
     }
-}
-
-fn usages(object: &Object<'_>) -> Result<Vec<Usage>, Error> {
-    let Some(node) = object.get("usages") else {
-        return Ok(Vec::new());
-    };
-    node.list()?
-        .iter()
-        .map(|item| {
-            let text = item.string()?;
-            text.parse().map_err(|error: crate::pki::UnknownUsage| {
-                let meant = closest(&text, Usage::all().map(Usage::name));
-                item.value(meant.map_or_else(
-                    || error.to_string(),
-                    |meant| format!("unknown usage {text:?}; did you mean {meant:?}?"),
-                ))
-            })
-        })
-        .collect()
-}
-
-/// A duration; nothing when it is left out or empty.
-pub(super) fn span(object: &Object<'_>, key: &str) -> Result<Option<Duration>, Error> {
-    object
-        .text(key)?
-        .map(|(text, node)| duration::parse(&text).map_err(|problem| node.value(problem)))
-        .transpose()
-}
-
-/// A time in RFC 3339; Go's zero time is none.
-fn instant(object: &Object<'_>, key: &str) -> Result<Option<OffsetDateTime>, Error> {
-    let Some(node) = object.get(key) else {
-        return Ok(None);
-    };
-    let text = node.string()?;
-    // As strict as Go: an upper-case T and Z.
-    let strict = text.as_bytes().get(10) == Some(&b'T') && !text.ends_with('z');
-    let parsed = OffsetDateTime::parse(&text, &Rfc3339)
-        .ok()
-        .filter(|_| strict);
-    let instant = parsed.ok_or_else(|| {
-        node.value(format!(
-            "{text:?} is not a time: write it as in 2026-01-31T00:00:00Z"
-        ))
-    })?;
-    let zero =
-        instant.year() == 1 && instant.ordinal() == 1 && instant.time().as_hms() == (0, 0, 0);
-    Ok((!zero).then_some(instant))
-}
-
-/// The constraint, and what has no effect in it.
-fn ca_constraint(object: &Object<'_>) -> Result<(Option<CaConstraint>, Vec<Inert>), Error> {
-    let Some(node) = object.get("ca_constraint") else {
-        return Ok((None, Vec::new()));
-    };
-    let constraint = node.object(CA_CONSTRAINT)?;
-    let length = constraint.get("max_path_len");
-    let number = length.map_or(Ok(0), Node::integer)?;
-    let zero = constraint.flag("max_path_len_zero")?;
-    if !constraint.flag("is_ca")? {
-        let inert = (number != 0 || zero).then(|| Inert {
-            at: node.at(),
-            why: "max_path_len has no effect without is_ca",
-        });
-        return Ok((None, inert.into_iter().collect()));
-    }
-    let path_length = path_length(length.unwrap_or(node), number, zero)?;
-    Ok((Some(CaConstraint { path_length }), Vec::new()))
-}
-
-/// A path length as Go writes it: 0 counts only together with `zero`, -1 is none.
-pub(super) fn path_length(node: &Node<'_>, number: i64, zero: bool) -> Result<Option<u8>, Error> {
-    match number {
-        -1 => Ok(None),
-        0 => Ok(zero.then_some(0)),
-        number => u8::try_from(number)
-            .map(Some)
-            .map_err(|_| node.value("a path length lies between 0 and 255; -1 is none")),
-    }
-}
-
-fn name_whitelist(object: &Object<'_>) -> Result<Option<(At, NameWhitelist)>, Error> {
-    object
-        .text("name_whitelist")?
-        .map(|(pattern, node)| {
-            NameWhitelist::compile(&pattern)
-                .map(|list| (node.at(), list))
-                .map_err(|problem| node.value(problem))
-        })
-        .transpose()
 }

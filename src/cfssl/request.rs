@@ -10,7 +10,7 @@ use crate::pki::{
 use super::error::{At, Error};
 use super::hosts;
 use super::json::{Key, Node, Object, closest};
-use super::profile::{path_length, span};
+use super::settings::{path_length, span};
 use super::subject::{self, Parts};
 
 /// A request for a key and a certificate, as cfssl's JSON describes it.
@@ -335,4 +335,149 @@ fn read_ca(node: &Node<'_>) -> Result<CaSection, Error> {
             .unwrap_or(BACKDATE),
         path_length: path_length(length.unwrap_or(node), number, zero)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+
+    const NOW: OffsetDateTime = datetime!(2026-11-21 12:00 UTC);
+
+    fn parse(text: &str) -> CsrJson {
+        CsrJson::parse(text).unwrap()
+    }
+
+    fn error(text: &str) -> String {
+        CsrJson::parse(text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_recipe_s_request_is_read() {
+        let request = parse(
+            r#"{"hosts": ["172.22.109.184", "hook.default.svc"], "CN": "hook.default.svc",
+                "key": {"algo": "ecdsa", "size": 256}}"#,
+        );
+        assert_eq!(request.subject().to_string(), "CN=hook.default.svc");
+        let names: Vec<_> = request.names().iter().map(ToString::to_string).collect();
+        assert_eq!(names, ["DNS:hook.default.svc", "IP:172.22.109.184"]);
+        assert_eq!(request.key_algorithm(), KeyAlgorithm::EcdsaP256);
+        request.check_for_request().unwrap();
+    }
+
+    #[test]
+    fn keys_are_those_of_cfssl_but_for_rsa_alone() {
+        let key =
+            |key: &str| CsrJson::parse(&format!("{{\"key\": {key}}}")).map(|r| r.key_algorithm());
+        for (text, algorithm) in [
+            ("null", KeyAlgorithm::EcdsaP256),
+            ("{}", KeyAlgorithm::EcdsaP256),
+            ("{\"size\": 384}", KeyAlgorithm::EcdsaP384),
+            (
+                "{\"algo\": \"ecdsa\", \"size\": 521}",
+                KeyAlgorithm::EcdsaP521,
+            ),
+            ("{\"algo\": \"ed25519\"}", KeyAlgorithm::Ed25519),
+            ("{\"algo\": \"rsa\"}", KeyAlgorithm::Rsa2048),
+            ("{\"algo\": \"rsa\", \"size\": 8192}", KeyAlgorithm::Rsa8192),
+        ] {
+            assert_eq!(key(text), Ok(algorithm), "{text}");
+        }
+        for (text, expected) in [
+            ("{\"algo\": \"rsa\", \"size\": 1024}", "too weak"),
+            (
+                "{\"algo\": \"rsa\", \"size\": 2560}",
+                "2048, 3072, 4096 or 8192",
+            ),
+            ("{\"size\": 2048}", "256, 384 or 521"),
+            ("{\"algo\": \"RSA\"}", "did you mean \"rsa\"?"),
+            ("{\"algo\": \"\"}", "unknown algorithm"),
+            (
+                "{\"size\": \"256\"}",
+                "key.size, line 1, column 18: expected a whole number, found a string",
+            ),
+        ] {
+            let error = key(text).unwrap_err().to_string();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_cfssl_drops_or_certtool_lacks_is_an_error_with_its_place() {
+        for (text, expected) in [
+            (
+                r#"{"names": [{"SerialNumber": "1"}]}"#,
+                "names[0].SerialNumber",
+            ),
+            (
+                r#"{"names": [{"OID": {"1": "x"}}]}"#,
+                "not an object identifier",
+            ),
+            (
+                r#"{"names": [{"0": "x"}]}"#,
+                "names[0].0, line 1, column 13: unknown key",
+            ),
+            (r#"{"host": ["a"]}"#, "did you mean \"hosts\"?"),
+            (
+                r#"{"hosts": ["a", "localhost:8080"]}"#,
+                "hosts[1], line 1, column 17",
+            ),
+            (r#"{"hosts": [null]}"#, "expected a string, found null"),
+            (r#"{"hosts": "a"}"#, "expected a list, found a string"),
+            (r#"{"CN": "a\u0000b"}"#, "CN has a control character"),
+            (
+                r#"{"delegation_enabled": true}"#,
+                "delegation_enabled is not supported",
+            ),
+            (
+                r#"{"extensions": [{"Id": [1, 2]}]}"#,
+                "extensions is not supported",
+            ),
+            (r#"{"ca": {"pathlen": -2}}"#, "between 0 and 255"),
+            (r#"{"ca": {"expiry": "10y"}}"#, "did you mean 87600h?"),
+        ] {
+            let error = error(text);
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_root_has_the_defaults_of_cfssl() {
+        let root = parse(r#"{"CN": "ca", "hosts": ["a", "10.0.0.1"]}"#)
+            .root(NOW)
+            .unwrap();
+        assert_eq!(root.validity.not_before, NOW - BACKDATE);
+        assert_eq!(root.validity.not_after, NOW - BACKDATE + CA_EXPIRY);
+        assert_eq!(root.ca, Some(CaConstraint { path_length: None }));
+        assert_eq!(root.names, [San::Ip("10.0.0.1".parse().unwrap())]);
+        let ca = r#"{"CN": "ca", "crl_url": "http://c",
+            "ca": {"pathlen": 0, "pathlenzero": true, "expiry": "1h", "backdate": "10m"}}"#;
+        let root = parse(ca).root(NOW).unwrap();
+        assert_eq!(root.validity.not_after, NOW + Duration::minutes(50));
+        assert_eq!(
+            root.ca,
+            Some(CaConstraint {
+                path_length: Some(0)
+            })
+        );
+        assert_eq!(root.crl_urls, ["http://c"]);
+        let error = parse(ca).check_for_request().unwrap_err().to_string();
+        assert!(error.contains("\"ca\" is for a new CA"), "{error}");
+    }
+
+    #[test]
+    fn a_root_needs_a_name_and_a_life() {
+        for text in [
+            "{}",
+            r#"{"names": []}"#,
+            r#"{"names": [{"O": "a"}, {"E": "a@b"}]}"#,
+            r#"{"names": [{"O": " "}]}"#,
+            r#"{"CN": "a", "ca": {"expiry": "-1h"}}"#,
+            r#"{"CN": "a", "names": [{"OID": {"2.5.4.3": "a"}}, {"OID": {"2.5.4.3": "b"}}]}"#,
+        ] {
+            assert!(parse(text).root(NOW).is_err(), "{text}");
+        }
+        assert!(parse(r#"{"names": [{"O": "a"}]}"#).root(NOW).is_ok());
+    }
 }

@@ -95,7 +95,6 @@ fn read_differently(pattern: &str) -> Option<&'static str> {
             }
             (true, ']') if !first_in_class => in_class = false,
             (true, '^') if first_in_class && before == Some('[') => class_start = true,
-            (true, _) => {}
             (false, '[') => {
                 in_class = true;
                 class_start = true;
@@ -138,7 +137,7 @@ fn read_differently(pattern: &str) -> Option<&'static str> {
                 }
                 repeated = true;
             }
-            (false, _) => {}
+            _ => {}
         }
     }
     None

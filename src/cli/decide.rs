@@ -130,7 +130,7 @@ struct Decided {
 fn run(
     decision: Decision,
     undecided: &Undecided,
-    policy: Option<&super::policy::Loaded>,
+    policy: Option<&crate::policy::Policy>,
     words: &Words,
     kubernetes: &KubernetesArgs,
     printer: &Printer,
@@ -183,7 +183,7 @@ async fn one(
     cluster: &Cluster,
     request: &RequestObject,
     decision: Decision,
-    policy: Option<&super::policy::Loaded>,
+    policy: Option<&crate::policy::Policy>,
     words: &Words,
     mode: Mode,
 ) -> anyhow::Result<&'static str> {

@@ -17,6 +17,7 @@ mod genkey;
 mod input;
 mod issue;
 mod kubernetes;
+mod lint_config;
 mod list;
 mod local_dev;
 mod man;
@@ -38,6 +39,9 @@ use clap::{Arg, ArgAction, CommandFactory, FromArgMatches};
 pub use self::exit::{ExitStatus, Refused, TimedOut, UsageError};
 pub use self::output::{Format, Printer};
 use self::root::{Command, Root};
+
+/// Lines of the help that are longer are hard to read, however wide the terminal is.
+const WIDEST: usize = 100;
 
 /// Parses `args` and runs the command; the process's exit code.
 #[must_use]
@@ -85,6 +89,7 @@ fn run(root: Root, printer: &Printer) -> anyhow::Result<ExitStatus> {
         Command::Fetch(args) => fetch::run(&args, &root.kubernetes, printer),
         Command::Issue(args) => issue::run(&args, &root.kubernetes, printer),
         Command::Ca(args) => ca::run(&args, &root.kubernetes, printer),
+        Command::LintConfig(args) => lint_config::run(&args, printer),
         Command::Completion(args) => completion::run(&args, printer),
         Command::Man => man::run(printer),
     }
@@ -103,7 +108,7 @@ pub fn command(plugin: bool) -> clap::Command {
 }
 
 fn command_for(plugin: bool, args: &[OsString]) -> clap::Command {
-    let command = with_environment(Root::command(), args);
+    let command = with_environment(Root::command(), args).max_term_width(WIDEST);
     if plugin {
         // As kubectl shows its plugins.
         command

@@ -2,28 +2,43 @@
 
 use std::path::Path;
 
+use anyhow::Context;
+
+use super::{Refused, input};
 use crate::cluster::{Cluster, Error};
+use crate::policy::{Decision, Policy, Request, decide, needed_facts};
 use crate::request::RequestObject;
 
-/// A policy that was read.
-#[derive(Debug)]
-pub(super) struct Loaded {}
-
 /// Reads a policy file.
-pub(super) fn load(path: &Path) -> anyhow::Result<Loaded> {
-    anyhow::bail!(
-        "{}: approval policies are not supported yet",
-        path.display()
-    )
+pub(super) fn load(path: &Path) -> anyhow::Result<Policy> {
+    let (name, text) = input::read(path)?;
+    let text = String::from_utf8(text).with_context(|| format!("{name} is not UTF-8"))?;
+    Policy::from_yaml(&text).with_context(|| format!("the policy {name} cannot be used"))
 }
 
-/// Refuses what the policy would refuse.
+/// Refuses what the policy would refuse, or says nothing about (exit code 4).
 pub(super) async fn check(
-    _cluster: &Cluster,
-    _policy: &Loaded,
-    _request: &RequestObject,
+    cluster: &Cluster,
+    policy: &Policy,
+    request: &RequestObject,
 ) -> anyhow::Result<()> {
-    Ok(())
+    let asked = Request::from(request);
+    let questions = needed_facts(&asked, policy);
+    let facts = cluster.find_out(&questions, &request.requester).await?;
+    let why = match decide(&asked, policy, &facts) {
+        Decision::Approve { .. } => return Ok(()),
+        Decision::Deny {
+            rule: Some(rule),
+            reason,
+        } => {
+            format!("it is not approved, since the policy refuses it (rule {rule}): {reason}")
+        }
+        Decision::Deny { rule: None, reason } => {
+            format!("it is not approved, since the policy refuses it: {reason}")
+        }
+        Decision::Ignore { reason } => format!("it is not approved: {reason}"),
+    };
+    Err(Refused(why).into())
 }
 
 /// Approving and signing take two permissions; the API server's message names the second

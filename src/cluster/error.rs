@@ -137,7 +137,7 @@ impl Error {
 /// An admission plugin's denial is 403 too, and a refusal to impersonate is not about the
 /// request (k8s.io/apiserver pkg/endpoints/handlers/responsewriters/errors.go).
 fn is_rbac(message: &str) -> bool {
-    message.contains(" is forbidden: User \"") && !message.contains(" cannot impersonate ")
+    message.contains(" is forbidden: User \"") && !message.contains(" cannot impersonate")
 }
 
 fn is_missing_namespace(status: &kube::core::Status) -> bool {

@@ -7,6 +7,7 @@
 mod call;
 mod client;
 mod error;
+mod facts;
 mod injectables;
 mod probe;
 mod requests;

@@ -87,11 +87,19 @@ pub async fn prove(
     let (_held, dropped) = oneshot::channel::<()>();
     let task = tokio::spawn(async move {
         let _busy = busy;
-        let result = probe.run(&configuration, dropped).await;
-        if !matches!(result, Err(Error::Forbidden { .. })) {
-            remove(&probe.cluster, &name).await;
-        }
-        result
+        let created = create(&probe.cluster, &configuration).await;
+        let proofs = match &created {
+            Ok(created) => probe.run(*created, dropped).await,
+            Err(_) => Ok(Vec::new()),
+        };
+        // An answer that got lost may hide a configuration that was made.
+        let removed = match &created {
+            Err(error) if !error.is_transient() => Ok(()),
+            _ => remove(&probe.cluster, &name).await,
+        };
+        created
+            .and(proofs)
+            .and_then(|proofs| removed.and(Ok(proofs)))
     });
     task.await.unwrap_or_else(|error| {
         Err(Error::Other {
@@ -112,10 +120,9 @@ struct Probe {
 impl Probe {
     async fn run(
         &self,
-        configuration: &Value,
+        created: Option<OffsetDateTime>,
         dropped: oneshot::Receiver<()>,
     ) -> Result<Vec<Proof>> {
-        let created = create(&self.cluster, configuration).await?;
         let asked = async {
             let (proofs, ()) = futures::join!(self.ask_all(), remove_stale(&self.cluster, created));
             proofs
@@ -264,16 +271,19 @@ async fn create(cluster: &Cluster, configuration: &Value) -> Result<Option<Offse
     Ok(created_at(&created))
 }
 
-/// What cannot be removed matches nobody's requests, and a later probe removes it.
-async fn remove(cluster: &Cluster, name: &str) {
+/// One that stays matches nobody's requests, and a later probe removes it.
+async fn remove(cluster: &Cluster, name: &str) -> Result<()> {
     let call = configurations("delete").on(name);
-    for attempt in 1..=REMOVALS {
+    let mut attempt = 1;
+    loop {
         let request = Request::new(call.path()).delete(name, &DeleteParams::default());
         match cluster.send::<Value>(&call, request).await {
+            Ok(_) | Err(Error::NotFound { .. }) => return Ok(()),
             Err(error) if error.is_transient() && attempt < REMOVALS => {
                 tokio::time::sleep(Duration::from_millis(200) * attempt).await;
+                attempt += 1;
             }
-            _ => return,
+            Err(error) => return Err(error),
         }
     }
 }
@@ -291,7 +301,7 @@ async fn remove_stale(cluster: &Cluster, now: Option<OffsetDateTime>) {
     for item in list["items"].as_array().into_iter().flatten() {
         let stale = created_at(item).is_some_and(|created| now - created > STALE);
         if let (true, Some(name)) = (stale, item["metadata"]["name"].as_str()) {
-            remove(cluster, name).await;
+            let _ = remove(cluster, name).await;
         }
     }
 }

@@ -93,7 +93,10 @@ impl Cluster {
             let page: List = self
                 .send(&call, Request::new(call.path()).list(&params))
                 .await?;
-            for item in page.items {
+            for mut item in page.items {
+                // Items of a list have no type of their own.
+                item["apiVersion"] = "certificates.k8s.io/v1".into();
+                item["kind"] = "CertificateSigningRequest".into();
                 match RequestObject::read(item) {
                     Ok(request) => requests.push(request),
                     Err(error) => malformed.push(error),

@@ -12,7 +12,7 @@ use x509_parser::oid_registry as oids;
 use super::{
     CaConstraint, DistinguishedName, PublicKey, San, SignatureError, Subtrees, Usage, Validity,
 };
-use super::{pem_blocks, signature};
+use super::{pem_blocks, shape, signature};
 
 /// A certificate: its DER and what it says.
 #[derive(Clone)]
@@ -90,6 +90,7 @@ impl Certificate {
         if !rest.is_empty() {
             return Err(malformed("there are bytes after it"));
         }
+        shape::certificate(der).map_err(|_| malformed("it is not strict DER"))?;
         let tbs = &parsed.tbs_certificate;
         let mut names = Vec::new();
         let mut ca = None;
@@ -308,6 +309,20 @@ pub(super) fn purposes(usage: &x509_parser::extensions::ExtendedKeyUsage<'_>) ->
         .filter_map(|(set, usage)| set.then_some(usage))
         .chain(others)
         .collect()
+}
+
+/// The purposes that [`purposes`] has no name for, as OIDs.
+pub(super) fn other_purposes<'a>(
+    usage: &'a x509_parser::extensions::ExtendedKeyUsage<'_>,
+) -> impl Iterator<Item = String> + 'a {
+    usage
+        .other
+        .iter()
+        .filter(|oid| {
+            let arcs: Option<Vec<u64>> = oid.iter().map(Iterator::collect);
+            arcs.is_none_or(|arcs| Usage::from_purpose(&arcs).is_none())
+        })
+        .map(x509_parser::der_parser::Oid::to_id_string)
 }
 
 /// An integer's octets without the one that only keeps it positive.

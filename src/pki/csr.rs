@@ -5,9 +5,9 @@ use x509_parser::der_parser::asn1_rs::FromDer;
 use x509_parser::extensions::{ParsedExtension, X509Extension};
 use x509_parser::oid_registry as oids;
 
-use super::certificate::{purposes, signature_name};
+use super::certificate::{other_purposes, purposes, signature_name};
 use super::{DistinguishedName, Oid, PrivateKey, PublicKey, San, SignatureError, Usage};
-use super::{assemble, der, pem_blocks, signature};
+use super::{assemble, der, pem_blocks, shape, signature};
 
 /// The largest request that is looked at, in octets. etcd refuses objects of 1.5 MB;
 /// an honest request has one or two kilobytes.
@@ -32,6 +32,8 @@ pub struct Csr {
     pub asks_for_ca: bool,
     /// Usages asked for by extensions; the Kubernetes API has its own field for them.
     pub usages: Vec<Usage>,
+    /// OIDs of extended key usages asked for by an extension that have no name in `usages`.
+    pub other_purposes: Vec<String>,
     /// The extensions asked for, in order, those behind the fields above among them.
     pub extensions: Vec<RequestedExtension>,
     /// OIDs of attributes other than the extension request (RFC 2985).
@@ -167,6 +169,7 @@ impl Csr {
         if let Some(attribute) = subject.misleading_attribute() {
             return Err(CsrError::Subject(attribute.to_string()));
         }
+        shape::request(der).map_err(|_| malformed("it is not strict DER"))?;
         let mut request = Self {
             subject,
             names: Vec::new(),
@@ -175,6 +178,7 @@ impl Csr {
             signature_algorithm: signature_name(&parsed.signature_algorithm.algorithm),
             asks_for_ca: false,
             usages: Vec::new(),
+            other_purposes: Vec::new(),
             extensions: Vec::new(),
             attributes: Vec::new(),
             der: der.to_vec(),
@@ -259,7 +263,10 @@ impl Csr {
                                 .filter_map(Usage::from_bit),
                         );
                     }
-                    ParsedExtension::ExtendedKeyUsage(usage) => self.usages.extend(purposes(usage)),
+                    ParsedExtension::ExtendedKeyUsage(usage) => {
+                        self.usages.extend(purposes(usage));
+                        self.other_purposes.extend(other_purposes(usage));
+                    }
                     ParsedExtension::ParseError { .. } => {
                         return Err(CsrError::Malformed(format!(
                             "extension {oid} does not decode"

@@ -56,20 +56,24 @@ impl FromStr for Host {
     type Err = HostError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::read(text).map_err(|(problem, meant)| HostError {
+            given: text.to_owned(),
+            problem,
+            // A suggestion is only made when it is itself a host.
+            meant: meant
+                .filter(|meant| Self::read(meant).is_ok())
+                .map(str::to_owned),
+        })
+    }
+}
+
+impl Host {
+    /// The host, or what is wrong and the part of `text` that may have been meant.
+    fn read(text: &str) -> Result<Self, (&'static str, Option<&str>)> {
         if let Ok(ip) = text.parse() {
             return Ok(Self::Ip(ip));
         }
-        let error = |problem, meant: Option<&str>| {
-            // A suggestion is only made when it is itself a host.
-            let meant = meant
-                .filter(|meant| meant.parse::<Self>().is_ok())
-                .map(str::to_owned);
-            HostError {
-                given: text.to_owned(),
-                problem,
-                meant,
-            }
-        };
+        let error = |problem, meant| (problem, meant);
         if text.is_empty() {
             return Err(error("it is empty", None));
         }
@@ -114,13 +118,13 @@ impl FromStr for Host {
                 None,
             ));
         }
-        let lower = text.to_ascii_lowercase();
-        if let Some(name) = lower.strip_suffix('.') {
+        if let Some(name) = text.strip_suffix('.') {
             return Err(error(
                 "a name in a certificate has no trailing dot",
                 Some(name),
             ));
         }
+        let lower = text.to_ascii_lowercase();
         let labels = lower.strip_prefix("*.").unwrap_or(&lower);
         if labels.contains('*') {
             return Err(error(
@@ -213,6 +217,19 @@ mod tests {
         assert!(error("10.0.0.0/8").contains("network"));
         assert!(error("a b").contains("white space"));
         assert!(error("a,b").contains("comma"));
+    }
+
+    #[test]
+    fn a_suggestion_is_looked_for_once() {
+        for text in [
+            "fe80::1%eth0",
+            "a:b:c",
+            "::x",
+            &"[".repeat(100_000),
+            &":".repeat(100_000),
+        ] {
+            assert_eq!(text.parse::<Host>().unwrap_err().meant, None);
+        }
     }
 
     #[test]

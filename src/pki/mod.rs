@@ -19,7 +19,9 @@
 
 mod algorithm;
 mod assemble;
+mod attribute;
 mod authority;
+mod authority_error;
 mod bundle;
 mod certificate;
 mod constraints;
@@ -36,17 +38,20 @@ mod public_key;
 mod san;
 mod serial;
 mod service;
+mod shape;
 mod signature;
 mod usage;
 mod verify;
 
 pub use algorithm::{KeyAlgorithm, UnknownAlgorithm};
-pub use authority::{Authority, AuthorityError, CaSpec, IssueError};
+pub use attribute::Attribute;
+pub use authority::{Authority, CaSpec};
+pub use authority_error::{AuthorityError, IssueError};
 pub use bundle::{BundleError, TrustBundle};
 pub use certificate::{Certificate, CertificateError};
 pub use constraints::Subtrees;
 pub use csr::{Csr, CsrError, RequestedExtension, VerifiedCsr, create_csr};
-pub use dn::{Attribute, AttributeValue, DistinguishedName, NameError};
+pub use dn::{AttributeValue, DistinguishedName, NameError};
 pub use extension::{Extension, ExtensionError};
 pub use grant::{CaConstraint, Grant, Lifetime, NameConstraints, Validity};
 pub use host::{Host, HostError};

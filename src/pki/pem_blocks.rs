@@ -7,6 +7,18 @@ use pem::Pem;
 /// Text around the blocks is allowed, as `openssl x509 -text` writes it; a `-----BEGIN`
 /// without a readable block is not.
 pub(super) fn parse(text: &[u8]) -> Result<Vec<Pem>, PemError> {
+    // C programs end a text at a NUL, and OpenSSL takes a vertical tab for damage.
+    let is_odd = |octet: &u8| octet.is_ascii_control() && !b"\t\r\n".contains(octet);
+    if text.iter().any(is_odd) {
+        return Err(PemError::Malformed(
+            "there are control characters; it is not plain text, or is UTF-16",
+        ));
+    }
+    if !text.split(|octet| *octet == b'\n').all(stands_alone) {
+        return Err(PemError::Malformed(
+            "a -----BEGIN or -----END line has other text on it",
+        ));
+    }
     let blocks = pem::parse_many(text).map_err(|error| PemError::Malformed(describe(&error)))?;
     let begins = count(text, b"-----BEGIN ");
     if begins != blocks.len() {
@@ -14,7 +26,23 @@ pub(super) fn parse(text: &[u8]) -> Result<Vec<Pem>, PemError> {
             "a -----BEGIN line has no block that can be read (a missing -----END line, or damaged base64)",
         ));
     }
+    if count(text, b"-----END ") != begins {
+        return Err(PemError::Malformed(
+            "an -----END line has no -----BEGIN line",
+        ));
+    }
     Ok(blocks)
+}
+
+/// A BEGIN or END has its line to itself: OpenSSL and Go look at the start of lines only.
+fn stands_alone(line: &[u8]) -> bool {
+    let markers = count(line, b"-----BEGIN ") + count(line, b"-----END ");
+    let starts = line.starts_with(b"-----BEGIN ") || line.starts_with(b"-----END ");
+    markers == 0
+        || (markers == 1
+            && starts
+            && line.trim_ascii_end().ends_with(b"-----")
+            && count(line, b"-----") == 2)
 }
 
 fn count(text: &[u8], marker: &[u8]) -> usize {
@@ -50,4 +78,26 @@ pub(super) fn encode(label: &str, der: &[u8]) -> String {
         &block,
         pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_openssl_would_not_find_is_not_read() {
+        let good = "text\n-----BEGIN A B-----\r\nAAAA\n-----END A B-----  \n";
+        assert_eq!(parse(good.as_bytes()).unwrap().len(), 1);
+        for bad in [
+            good.replace("text\n", "text"),
+            good.replace("\r\n", "\x0b"),
+            good.replace("AAAA\n", "AAAA"),
+            good.replace("text", "te\0xt"),
+            good.replace("AAAA", "AA\x0bAA"),
+            good.replace("text", "-----END A B-----"),
+        ] {
+            let error = parse(bad.as_bytes()).unwrap_err().to_string();
+            assert!(error.starts_with("malformed PEM: "), "{error}");
+        }
+    }
 }

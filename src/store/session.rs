@@ -4,7 +4,7 @@
 //! A session holds a lock on a file of its own, which the kernel releases however the
 //! process ends: a number that was given to another process cannot mislead.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -55,10 +55,9 @@ impl Session {
                 let _ = fs::remove_file(&path);
                 false
             }
-            Ok(Err(TryLockError::WouldBlock)) => true,
             Err(error) if error.kind() == ErrorKind::NotFound => false,
-            // Nothing is taken from a process that may be alive.
-            Ok(Err(TryLockError::Error(_))) | Err(_) => true,
+            // Held by it; or who knows, and then nothing is taken from it.
+            Ok(Err(_)) | Err(_) => true,
         }
     }
 }

@@ -14,9 +14,19 @@ mod operator;
 mod support;
 
 mod attaching;
+mod choosing;
+mod detaching;
+mod failing;
+mod forbidden;
+mod interrupted;
+mod operating;
+mod proving;
+mod racing;
+mod running;
+mod showing;
 mod world;
 
-use world::World;
+use world::{Said, World};
 
 /// The annotation that holds the originals: part of what users may see and remove.
 const ANNOTATION: &str = "certtool.dev/local-dev-attached";

@@ -307,6 +307,8 @@ fn odd_names_are_reported_and_refused_when_they_cannot_be_issued() {
     assert!(wildcard.covers(&dns("a.SHOP.svc")) && !wildcard.covers(&dns("a.b.shop.svc")));
     let address = issue(&request_for(&[(0x82, b"10.0.0.1")])).unwrap_err();
     assert!(address.to_string().contains("IP address"), "{address}");
+    let zone = issue(&request_for(&[(0x82, b"fe80::1%eth0")])).unwrap_err();
+    assert!(zone.to_string().contains("port"), "{zone}");
     let directory = issue(&request_for(&[(0xa4, &common_name(0x0c, b"a"))])).unwrap_err();
     assert!(
         directory.to_string().contains("directoryName"),

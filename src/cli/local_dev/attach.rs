@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::certs::{self, CertArgs};
 use super::job::{Attached, Job};
-use super::reach::UrlHost;
+use super::reach::ReachArgs;
 use super::select::{Choice, SelectArgs};
 use super::signals::Signals;
 use crate::cli::dry_run::{DryRunArgs, suffix};
@@ -36,20 +36,6 @@ pub(super) struct Attach {
     dry_run: DryRunArgs,
     #[command(flatten)]
     pub(super) certs: CertArgs,
-}
-
-/// Where the API server is to call.
-#[derive(Debug, Clone, Args)]
-pub(super) struct ReachArgs {
-    /// By which host the API server reaches this machine; auto tries and proves
-    #[arg(long, value_name = "auto|HOST", default_value = "auto")]
-    pub(super) url_host: UrlHost,
-    /// The port that the webhook server listens on
-    #[arg(long, value_name = "PORT", default_value_t = 9443)]
-    pub(super) port: u16,
-    /// Attach without the proof that the API server reaches this machine
-    #[arg(long)]
-    pub(super) skip_proof: bool,
 }
 
 pub(super) fn run(

@@ -9,10 +9,9 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
-use super::attach::ReachArgs;
 use super::certs::{self, CertArgs, FoundServices};
 use super::proof::Proving;
-use super::reach::{self, UrlHost};
+use super::reach::{self, ReachArgs, UrlHost};
 use super::records::{self, Found, Known, Memory};
 use super::report::rfc3339;
 use super::restore::{self, Detached, Which};
@@ -111,8 +110,11 @@ impl Job<'_> {
             });
         }
         let ensured = certs::ensure(self.certs, self.found, &hosts, now)?;
-        for warning in &ensured.warnings {
-            self.printer.warning(warning);
+        // A session has made its certificates, and said so, before its command was started.
+        if self.session.is_none() {
+            for warning in &ensured.warnings {
+                self.printer.warning(warning);
+            }
         }
         if let Some(reason) = &ensured.reason {
             let directory = ensured.cert_dir.display();

@@ -2,9 +2,25 @@
 
 use std::net::{IpAddr, UdpSocket};
 
+use clap::Args;
+
 use crate::cluster::{Cluster, api_server_names};
 use crate::pki::Host;
 use crate::plan::{LocalAddress, Surroundings, candidates};
+
+/// Where the API server is to call.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ReachArgs {
+    /// By which host the API server reaches this machine; auto tries and proves
+    #[arg(long, value_name = "auto|HOST", default_value = "auto")]
+    pub(super) url_host: UrlHost,
+    /// The port that the webhook server listens on
+    #[arg(long, value_name = "PORT", default_value_t = 9443)]
+    pub(super) port: u16,
+    /// Attach without the proof that the API server reaches this machine
+    #[arg(long)]
+    pub(super) skip_proof: bool,
+}
 
 /// Hosts to try, likeliest first: the one that was named, or what this machine's
 /// surroundings suggest.

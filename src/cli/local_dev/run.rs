@@ -11,10 +11,9 @@ use tokio::process::Child;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::attach::ReachArgs;
 use super::certs::{self, CertArgs, FoundServices};
 use super::job::Job;
-use super::reach;
+use super::reach::{self, ReachArgs};
 use super::records::{Found, Memory};
 use super::restore::{self, Detached, Which};
 use super::select::{Choice, SelectArgs};
