@@ -183,32 +183,6 @@ fn labels_and_signers_select_what_waits_and_nothing_else() {
 }
 
 #[test]
-fn an_update_in_between_is_kept_and_the_approval_made_anew() {
-    support::run(async {
-        let world = World::new("conflict").await;
-        let names: Vec<_> = (0..12).map(|n| format!("r{n}")).collect();
-        for name in &names {
-            world.submitted(name);
-        }
-        let mut approving = world.start("approve --all-pending --signer %S");
-        // Somebody else writes labels all the time.
-        let mut round = 0;
-        while approving.is_running() {
-            round += 1;
-            for name in &names {
-                world.label(name, "round", &round.to_string()).await;
-            }
-        }
-        Said::at_the_end_of(approving).done();
-        for name in &names {
-            let object = world.object(name).await;
-            assert_eq!(conditions(&object), ["Approved"], "{name}");
-            assert!(object["metadata"]["labels"]["round"].is_string());
-        }
-    });
-}
-
-#[test]
 fn of_an_approval_and_a_denial_at_the_same_time_one_holds() {
     support::run(async {
         let world = World::new("both").await;

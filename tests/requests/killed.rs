@@ -12,6 +12,25 @@ use crate::{World, support, world::certificate};
 const ISSUES: u32 = 12;
 
 #[test]
+fn what_a_kill_in_the_middle_of_a_write_left_is_removed_and_nothing_else() {
+    support::run(async {
+        let world = World::new("leftover").await;
+        world.ca();
+        let issue = "issue --name @hook --signer %S --service hook.%N --cert-dir s --ca-dir ca";
+        let key = format!(".certtool-issue-{}.key", world.name("hook"));
+        let mine = format!(".{key}.certtool-notmine");
+        for round in ["issued", "unchanged"] {
+            world.write(&format!("s/.{key}.certtool-0123abcd"), "half a key");
+            world.write(&format!("s/{mine}"), "something else");
+            world.run(issue).done().prints(round);
+            let left = world.list("s");
+            let left: Vec<_> = left.iter().filter(|name| name.contains("issue")).collect();
+            assert_eq!(left, [&mine]);
+        }
+    });
+}
+
+#[test]
 fn killed_at_any_moment_it_finishes_with_one_certificate_and_leaves_no_second_key() {
     support::run_within(Duration::from_secs(300), async {
         let world = World::new("killed").await;

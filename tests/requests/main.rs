@@ -28,6 +28,8 @@ mod issuing;
 mod killed;
 mod lifetimes;
 mod listing;
+mod meddled;
+mod meddler;
 mod permissions;
 mod recipe;
 mod served;
