@@ -38,15 +38,10 @@ pub(super) struct Sign {
     #[arg(long = "csr", value_name = "FILE|DIR|-", conflicts_with_all = ["names", "selector", "signer", "all_approved"])]
     csrs: Vec<PathBuf>,
     /// Where the certificate of one CSR file goes [default: stdout]
-    #[arg(
-        long,
-        value_name = "FILE|-",
-        requires = "csrs",
-        conflicts_with = "out_dir"
-    )]
+    #[arg(long, value_name = "FILE|-", conflicts_with = "out_dir")]
     out: Option<PathBuf>,
     /// Where the certificates of several CSR files go, each as NAME.crt
-    #[arg(long, value_name = "DIR", requires = "csrs")]
+    #[arg(long, value_name = "DIR")]
     out_dir: Option<PathBuf>,
     /// Replace certificates that exist
     #[arg(long)]
@@ -91,6 +86,13 @@ pub(super) fn run(
         if args.selection.is_empty() && !args.all_approved {
             return Err(UsageError(
                 "what is to be signed? Requests by NAME, -l SELECTOR or --all-approved --signer SIGNER, or files by --csr".to_owned(),
+            )
+            .into());
+        }
+        // clap lets these pass beside names, since --csr cannot be beside names.
+        if args.out.is_some() || args.out_dir.is_some() || args.force {
+            return Err(UsageError(
+                "--out, --out-dir and --force are for CSR files: the certificate of a request goes into its status, and certtool fetch gets it".to_owned(),
             )
             .into());
         }
