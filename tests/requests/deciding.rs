@@ -144,7 +144,7 @@ fn labels_and_signers_select_what_waits_and_nothing_else() {
             .done()
             .prints("-a approved")
             .prints("-b approved")
-            .is_silent_about("denied");
+            .silent_about("denied");
         assert_eq!(conditions(&world.object("c").await).len(), 0);
         world
             .run("approve -l team=%N")
@@ -155,7 +155,7 @@ fn labels_and_signers_select_what_waits_and_nothing_else() {
             .run("deny --all-pending --signer %S")
             .done()
             .prints("-c denied")
-            .is_silent_about("-a ");
+            .silent_about("-a ");
 
         for words in [
             "approve",

@@ -170,7 +170,7 @@ fn what_is_no_ca_signs_nothing_and_the_reason_is_said() {
             .ended(1)
             .prints_nothing()
             .explains(why)
-            .is_silent_about("panicked");
+            .silent_about("panicked");
         assert!(!files.exists("hook.crt"), "{cert} {key}");
     }
     files
