@@ -100,8 +100,8 @@ fn bad(files: &Files) -> Vec<(&'static str, &'static str)> {
         ),
         ("cut", "malformed PEM"),
         ("empty", "no certificate signing request found"),
-        ("nul", "no certificate signing request found"),
-        ("der", "no certificate signing request found"),
+        ("nul", "malformed PEM"),
+        ("der", "malformed PEM"),
         (
             "key",
             "no certificate signing request found, but a PRIVATE KEY",

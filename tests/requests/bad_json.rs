@@ -137,7 +137,7 @@ fn a_signing_config_with_a_mistake_signs_nothing() {
         ),
         (
             &format!(r#"{usages}, "expiry": "24h", "remote": "signer""#),
-            "remote is not supported",
+            "signing.default.remote",
         ),
         (
             &format!(r#"{usages}, "expiry": "24h", "auth_key": "k""#),
