@@ -149,7 +149,7 @@ fn a_bad_request_is_neither_signed_nor_submitted() {
                 .prints_nothing()
                 .explains(why)
                 .explains(&format!("{file}.csr"))
-                .silent_about("panicked");
+                .says_nothing_of("panicked");
             assert!(!world.exists(&format!("{file}.crt")), "{file}");
             world
                 .run(&format!("submit {file}.csr --name @{file} --signer %S"))

@@ -144,7 +144,7 @@ fn labels_and_signers_select_what_waits_and_nothing_else() {
             .done()
             .prints("-a approved")
             .prints("-b approved")
-            .silent_about("denied");
+            .says_nothing_of("denied");
         assert_eq!(conditions(&world.object("c").await).len(), 0);
         world
             .run("approve -l team=%N")
@@ -155,7 +155,7 @@ fn labels_and_signers_select_what_waits_and_nothing_else() {
             .run("deny --all-pending --signer %S")
             .done()
             .prints("-c denied")
-            .silent_about("-a ");
+            .says_nothing_of("-a ");
 
         for words in [
             "approve",

@@ -170,7 +170,7 @@ fn what_is_no_ca_signs_nothing_and_the_reason_is_said() {
             .ended(1)
             .prints_nothing()
             .explains(why)
-            .silent_about("panicked");
+            .says_nothing_of("panicked");
         assert!(!files.exists("hook.crt"), "{cert} {key}");
     }
     files

@@ -246,7 +246,7 @@ impl Said {
     }
 
     #[track_caller]
-    pub fn silent_about(self, text: &str) -> Self {
+    pub fn says_nothing_of(self, text: &str) -> Self {
         let all = format!("{}{}", self.stdout, self.stderr);
         assert!(!all.contains(text), "{text:?} in\n{all}");
         self

@@ -183,7 +183,7 @@ fn a_request_is_described_with_its_requester_its_names_and_what_became_of_it() {
             .prints("State:           Approved,Issued")
             // What somebody wrote does not steer the terminal.
             .prints(": Known: asked for [31m by the shop")
-            .silent_about("\u{1b}")
+            .says_nothing_of("\u{1b}")
             .prints("Certificate:\n  Subject:         O=Shop, CN=hook\n  Issuer:          CN=certtool CA")
             .prints("Serial:");
         let data = world.run("describe @hook -o json").done().json();

@@ -29,6 +29,7 @@ mod killed;
 mod lifetimes;
 mod listing;
 mod permissions;
+mod policies;
 mod recipe;
 mod served;
 mod signing;

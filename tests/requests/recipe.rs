@@ -1,6 +1,11 @@
 //! The hand-made recipe from its own JSON files, step by step and in one command.
 
-use crate::{Files, World, files::now, support, world::certificate};
+use crate::{
+    Files, World,
+    files::{Said, now},
+    support,
+    world::certificate,
+};
 
 /// `cfssl genkey`'s input: Service names, an address, ECDSA.
 const SERVER: &str = r#"{
@@ -127,7 +132,13 @@ fn the_recipe_in_one_command_gives_the_same_and_changes_nothing_the_second_time(
         world.run("ca init --from ca.json --out-dir ca").done();
         let issue = "issue --from server.json --name @hook --signer %S --cert-dir serving \
                      --ca-dir ca --config signing.json";
-        world.run(issue).done().prints("certificate  issued");
+        // However much is said, no key is in it.
+        let mut verbose = world.command(issue);
+        verbose.args(["-vv", "--log-format", "json"]);
+        Said::of(verbose)
+            .done()
+            .prints("certificate  issued")
+            .explains(r#"{"level":"debug""#);
         world.assert_pair("serving/tls.crt", "serving/tls.key");
         assert_eq!(world.mode("serving/tls.key"), 0o600);
         assert_is_the_recipes(&world, "serving/tls.crt");

@@ -83,7 +83,7 @@ fn several_are_signed_together_and_a_bad_one_does_not_stop_the_others() {
             .run("sign --all-approved --signer %S --ca-dir ca -o name")
             .done()
             .prints("-d\n")
-            .silent_about("pending");
+            .says_nothing_of("pending");
         world
             .run("sign --all-approved --signer %S --ca-dir ca")
             .done()

@@ -254,3 +254,25 @@ fn nothing_but_key_and_names_is_taken_from_a_request() {
         .prints_nothing()
         .explains("the request asks for a CA certificate");
 }
+
+#[test]
+fn many_are_signed_with_a_progress_bar_on_a_terminal_and_without_one_in_a_script() {
+    let files = with_ca();
+    std::fs::create_dir(files.path("csrs")).unwrap();
+    for name in ["a", "b", "c"] {
+        files.csr(&format!("csrs/{name}"), &format!("DNS:{name}.svc"));
+    }
+    let sign = "sign --csr csrs --ca-dir ca --out-dir out --force";
+    let said = files.certtool(sign).done();
+    assert_eq!(said.stderr, "");
+    let program = files.command(sign);
+    let shell = format!("{} {sign}", program.get_program().to_str().unwrap());
+    for (shell, shown) in [(shell.clone(), true), (format!("{shell} -q"), false)] {
+        let mut command = std::process::Command::new("script");
+        command
+            .args(["-qec", &shell, "/dev/null"])
+            .current_dir(files.home());
+        let said = Said::of(command).done().prints("signed 3, not signed 0");
+        assert_eq!(said.stdout.contains("3/3"), shown, "{}", said.stdout);
+    }
+}
