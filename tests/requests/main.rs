@@ -31,6 +31,7 @@ mod listing;
 mod meddled;
 mod meddler;
 mod permissions;
+mod policies;
 mod recipe;
 mod served;
 mod signing;

@@ -6,8 +6,7 @@ use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use time::{Duration, OffsetDateTime};
 
-use super::report::rfc3339;
-use crate::cli::UsageError;
+use crate::cli::{UsageError, instant};
 use crate::pki::{
     Authority, CaSpec, Certificate, DistinguishedName, KeyAlgorithm, Lifetime, NameConstraints,
     PrivateKey, Serial,
@@ -78,9 +77,9 @@ fn check_dates(found: &LocalAuthority, now: OffsetDateTime) -> anyhow::Result<()
     };
     let validity = certificate.validity;
     let problem = if now < validity.not_before {
-        format!("is not valid before {}", rfc3339(validity.not_before))
+        format!("is not valid before {}", instant(validity.not_before))
     } else {
-        format!("expired on {}", rfc3339(validity.not_after))
+        format!("expired on {}", instant(validity.not_after))
     };
     bail!(
         "{}: the CA certificate {} {problem}",

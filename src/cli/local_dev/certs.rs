@@ -9,7 +9,7 @@ use time::{Duration, OffsetDateTime};
 use super::authority::{CaArgs, LocalAuthority};
 use super::report::{self, AuthorityReport, ReasonReport, Report};
 use super::sources;
-use crate::cli::{ExitStatus, Format, Printer, duration};
+use crate::cli::{ExitStatus, Format, Printer, duration, instant};
 use crate::injectable::ObjectId;
 use crate::manifest;
 use crate::pki::{
@@ -260,7 +260,7 @@ pub(super) fn ensure(
     if leaf.validity.not_after < validity.not_after {
         warnings.push(format!(
             "the certificate ends with its CA, on {}, before the {} asked for",
-            report::rfc3339(leaf.validity.not_after),
+            instant(leaf.validity.not_after),
             duration::about(args.validity)
         ));
     }
@@ -380,9 +380,9 @@ fn report(ensured: &Ensured) -> Report {
         certificate: cert_dir.join(store::CERT),
         key: cert_dir.join(store::KEY),
         ca_certificate: cert_dir.join(store::CA),
-        names: report::names(leaf),
-        not_before: report::rfc3339(leaf.validity.not_before),
-        not_after: report::rfc3339(leaf.validity.not_after),
+        names: crate::cli::report::names(&leaf.names),
+        not_before: instant(leaf.validity.not_before),
+        not_after: instant(leaf.validity.not_after),
         serial: leaf.serial.clone(),
         fingerprint: leaf.fingerprint(),
         key_algorithm: leaf.public_key.kind().to_string(),
@@ -390,7 +390,7 @@ fn report(ensured: &Ensured) -> Report {
             subject: ca.subject.to_string(),
             certificate: authority.certificate.clone(),
             key: authority.key.clone(),
-            not_after: report::rfc3339(ca.validity.not_after),
+            not_after: instant(ca.validity.not_after),
             fingerprint: ca.fingerprint(),
             created: authority.made.clone(),
         },

@@ -13,10 +13,9 @@ use super::certs::{self, CertArgs, FoundServices};
 use super::proof::Proving;
 use super::reach::{self, ReachArgs, UrlHost};
 use super::records::{self, Found, Known, Memory};
-use super::report::rfc3339;
 use super::restore::{self, Detached, Which};
 use super::select::Choice;
-use crate::cli::Printer;
+use crate::cli::{Printer, instant};
 use crate::cluster::{Applied, Cluster, Mode};
 use crate::injectable::{
     self, AttachTo, ClientConfig, ObjectId, Outcome, Record, Target, Tool, What, client_configs,
@@ -184,7 +183,7 @@ impl Job<'_> {
             ca_bundle_pem: ready.bundle.to_pem().into_bytes(),
             by: records::who(),
             host: records::machine(),
-            at: rfc3339(OffsetDateTime::now_utc().replace_nanosecond(0)?),
+            at: instant(OffsetDateTime::now_utc().replace_nanosecond(0)?),
         };
         let memory = Memory::of(self.cluster)?;
         let plan = |_: &ObjectId, object: &Value| {

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use crate::cli::duration::about;
+use crate::cli::report::NameReport;
 use crate::pki::Certificate;
 use crate::plan::Reason;
 
@@ -38,13 +38,6 @@ pub(super) struct ReasonReport {
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct NameReport {
-    #[serde(rename = "type")]
-    pub(super) kind: &'static str,
-    pub(super) value: String,
-}
-
-#[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct AuthorityReport {
     pub(super) subject: String,
@@ -63,21 +56,6 @@ impl ReasonReport {
             message: reason.to_string(),
         }
     }
-}
-
-/// An instant for scripts: RFC 3339 in UTC.
-pub(super) fn rfc3339(at: OffsetDateTime) -> String {
-    at.format(&Rfc3339).unwrap_or_else(|_| at.to_string())
-}
-
-pub(super) fn names(leaf: &Certificate) -> Vec<NameReport> {
-    leaf.names
-        .iter()
-        .map(|name| NameReport {
-            kind: name.kind(),
-            value: name.value(),
-        })
-        .collect()
 }
 
 /// The text for people.
