@@ -55,6 +55,10 @@ impl Subtrees {
         let ranges = |trees: &[Vec<u8>]| trees.iter().map(|tree| range(tree)).collect::<Vec<_>>();
         add("for addresses in", &ranges(&self.permitted_ip));
         add("not for addresses in", &ranges(&self.excluded_ip));
+        // A constraint on one kind of name says nothing about another (RFC 5280, 4.2.1.10).
+        if !self.permitted_dns.is_empty() && self.permitted_ip.is_empty() {
+            parts.push("for any IP address".to_owned());
+        }
         if self.email || self.uri || self.directory {
             parts.push("with constraints on e-mail addresses, URIs or subjects".to_owned());
         }

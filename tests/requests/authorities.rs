@@ -108,7 +108,7 @@ fn a_constrained_ca_refuses_other_names_as_openssl_would() {
     files
         .certtool("ca show --ca-dir ca")
         .done()
-        .prints("leaf certificates, for DNS names below .svc, shop.example");
+        .prints("leaf certificates, for DNS names below .svc, shop.example; for any IP address");
     for (index, (name, allowed)) in [
         ("hook.shop.svc", true),
         ("shop.example", true),
