@@ -6,10 +6,10 @@ use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use time::{Duration, OffsetDateTime};
 
-use crate::cli::{UsageError, instant};
+use crate::cli::{UsageError, authority, instant};
 use crate::pki::{
-    Authority, CaSpec, Certificate, DistinguishedName, KeyAlgorithm, Lifetime, NameConstraints,
-    PrivateKey, Serial,
+    Authority, CaSpec, DistinguishedName, KeyAlgorithm, Lifetime, NameConstraints, PrivateKey,
+    Serial,
 };
 use crate::random_serial;
 use crate::store::locations::Locations;
@@ -200,21 +200,12 @@ fn parse(files: &CaFiles, certificate: &Path, key: &Path) -> anyhow::Result<Auth
     let (Some(cert_pem), Some(key_pem)) = (&files.cert, &files.key) else {
         bail!("the CA is incomplete");
     };
-    let chain = Certificate::all_from_pem(cert_pem).with_context(|| {
-        format!(
-            "could not read the CA certificate {}",
-            certificate.display()
-        )
-    })?;
-    let private = PrivateKey::from_pem(key_pem)
-        .with_context(|| format!("could not read the CA key {}", key.display()))?;
-    Authority::new(chain, private).with_context(|| {
-        format!(
-            "{} and {} do not make a CA",
-            certificate.display(),
-            key.display()
-        )
-    })
+    authority::parse(
+        cert_pem,
+        &certificate.display().to_string(),
+        key_pem,
+        &key.display().to_string(),
+    )
 }
 
 fn self_signed(key: PrivateKey, now: OffsetDateTime) -> anyhow::Result<Authority> {
