@@ -18,6 +18,7 @@
 //! made: a chain is built by comparing those bytes (RFC 5280, section 7.1).
 
 mod algorithm;
+mod anchors;
 mod assemble;
 mod attribute;
 mod authority;
@@ -44,6 +45,7 @@ mod usage;
 mod verify;
 
 pub use algorithm::{KeyAlgorithm, UnknownAlgorithm};
+pub use anchors::{AnchorError, AnchorWarning, Anchors};
 pub use attribute::Attribute;
 pub use authority::{Authority, CaSpec};
 pub use authority_error::{AuthorityError, IssueError};
