@@ -31,7 +31,7 @@ pub use self::client_config::{
 pub use self::detach::{OnDrift, detach};
 pub use self::error::{BadBundle, Error, Result};
 pub use self::kind::{Kind, ObjectId, UnknownKind};
-pub use self::managers::{Manager, Tool, managers};
+pub use self::managers::{Manager, Tool, ca_bundle_owners, managers};
 pub use self::partial::Partial;
 pub use self::patch::{Decision, plan_ca_bundles};
 pub use self::plan::{Outcome, Plan, What};
