@@ -14,6 +14,7 @@ mod duration;
 mod exit;
 mod fetch;
 mod genkey;
+mod inject;
 mod input;
 mod issue;
 mod kubernetes;
@@ -28,6 +29,7 @@ mod report;
 mod root;
 mod runtime;
 mod sign;
+mod sources;
 mod submit;
 
 use std::ffi::OsString;
@@ -89,6 +91,7 @@ fn run(root: Root, printer: &Printer) -> anyhow::Result<ExitStatus> {
         Command::Fetch(args) => fetch::run(&args, &root.kubernetes, printer),
         Command::Issue(args) => issue::run(&args, &root.kubernetes, printer),
         Command::Ca(args) => ca::run(&args, &root.kubernetes, printer),
+        Command::Inject(args) => inject::run(&args, &root.kubernetes, printer),
         Command::LintConfig(args) => lint_config::run(&args, printer),
         Command::Completion(args) => completion::run(&args, printer),
         Command::Man => man::run(printer),
