@@ -127,17 +127,17 @@ impl Cluster {
             return self.send_once(call, request).await;
         };
         let request = prepared(call, request)?;
+        let mut trial = patience.begin();
         loop {
-            let attempt = patience.begin();
-            let answer = attempt
+            let answer = trial
                 .limited(&self.server, self.send_once(call, Ok(request.clone())))
                 .await;
             match answer {
                 Ok(text) => {
-                    attempt.answered();
+                    trial.answered();
                     return Ok(text);
                 }
-                Err(error) => attempt.forgive(error).await?,
+                Err(error) => trial.forgive(error).await?,
             }
         }
     }

@@ -13,7 +13,7 @@ use super::call::Call;
 use super::client::Cluster;
 use super::error::{Error, Result};
 use super::pages::{Pages, Selection, with_type};
-use super::patience::{Attempt, Patience};
+use super::patience::Patience;
 use crate::injectable::{Kind, ObjectId, Partial, Plan};
 
 /// How many objects are worked on at a time.
@@ -230,21 +230,23 @@ impl Cluster {
         let id = applied.id();
         let deadline = Instant::now() + PERSISTENCE;
         let mut pause = Duration::ZERO;
+        let mut trial = self.patience().map(Patience::begin);
         // A plan whose patch got no answer: it may have been carried out all the same.
         let mut unanswered: Option<Applied> = None;
         loop {
             let Some(patch) = applied.plan.patch.clone() else {
                 return Ok(Some(unanswered.unwrap_or(applied)));
             };
-            let attempt = self.patience().map(Patience::begin);
             let answer = self.patch(&id, patch, mode == Mode::Check);
-            let answer = match &attempt {
-                Some(attempt) => attempt.limited(&self.server, answer).await,
+            let answer = match &trial {
+                Some(trial) => trial.limited(&self.server, answer).await,
                 None => answer.await,
             };
-            match (answer, attempt) {
-                (Ok(()), attempt) => {
-                    attempt.iter().for_each(Attempt::answered);
+            match (answer, &mut trial) {
+                (Ok(()), trial) => {
+                    if let Some(trial) = trial {
+                        trial.answered();
+                    }
                     return Ok(Some(applied));
                 }
                 (Err(Error::NotFound { .. }), _) => return Ok(None),
@@ -252,9 +254,9 @@ impl Cluster {
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).clamp(Duration::from_millis(5), Duration::from_millis(200));
                 }
-                (Err(error), Some(attempt)) => {
+                (Err(error), Some(trial)) => {
                     let lost = matches!(error, Error::Unreachable { .. });
-                    attempt.forgive(error).await?;
+                    trial.forgive(error).await?;
                     if lost && mode == Mode::Apply {
                         unanswered = Some(applied);
                     }

@@ -23,20 +23,22 @@ pub struct Patience {
     trouble: Mutex<Trouble>,
 }
 
+/// What all requests know of the API server.
 #[derive(Default)]
 struct Trouble {
-    /// When the first of the requests was sent that were not answered.
-    since: Option<Instant>,
     /// When it was last known to be away.
     last: Option<Instant>,
+    /// When that was mentioned last.
     mentioned: Option<Instant>,
-    pause: Duration,
+    /// Whether it was mentioned, and not yet that it is over.
+    pending: bool,
 }
 
-/// One attempt at a request.
-pub(super) struct Attempt<'a> {
+/// One piece of work, which is tried again until the limit is over.
+pub(super) struct Trial<'a> {
     patience: &'a Patience,
     began: Instant,
+    pause: Duration,
 }
 
 impl Patience {
@@ -50,10 +52,11 @@ impl Patience {
         }
     }
 
-    pub(super) fn begin(&self) -> Attempt<'_> {
-        Attempt {
+    pub(super) fn begin(&self) -> Trial<'_> {
+        Trial {
             patience: self,
             began: Instant::now(),
+            pause: FIRST_PAUSE,
         }
     }
 
@@ -62,7 +65,7 @@ impl Patience {
     }
 }
 
-impl Attempt<'_> {
+impl Trial<'_> {
     /// An answer, or that there is none in time.
     pub(super) async fn limited<T>(
         &self,
@@ -82,11 +85,8 @@ impl Attempt<'_> {
     /// It is there.
     pub(super) fn answered(&self) {
         let mut trouble = self.patience.trouble();
-        if trouble.since.is_some_and(|since| since <= self.began) {
-            trouble.since = None;
-            if trouble.mentioned.take().is_some() {
-                (self.patience.note)("the API server answers again");
-            }
+        if std::mem::take(&mut trouble.pending) {
+            (self.patience.note)("the API server answers again");
         }
     }
 
@@ -94,40 +94,35 @@ impl Attempt<'_> {
     ///
     /// # Errors
     /// `error` when it will not, and [`Error::TimedOut`] when it has been long enough.
-    pub(super) async fn forgive(&self, error: Error) -> Result<()> {
+    pub(super) async fn forgive(&mut self, error: Error) -> Result<()> {
         let now = Instant::now();
-        let pause = {
+        let denied = matches!(error, Error::Forbidden { .. } | Error::Unauthorized { .. });
+        {
             let mut trouble = self.patience.trouble();
             if error.is_transient() {
                 trouble.last = Some(now);
-            } else {
-                let denied = matches!(error, Error::Forbidden { .. } | Error::Unauthorized { .. });
-                if !(denied && trouble.last.is_some_and(|last| now < last + GRACE)) {
-                    return Err(error);
-                }
+            } else if !(denied && trouble.last.is_some_and(|last| now < last + GRACE)) {
+                return Err(error);
             }
-            if trouble.since.is_none() {
-                trouble.pause = FIRST_PAUSE;
-            }
-            let since = *trouble.since.get_or_insert(self.began);
-            if now + trouble.pause > since + self.patience.limit {
-                return Err(match error {
-                    denied @ (Error::Forbidden { .. } | Error::Unauthorized { .. }) => denied,
-                    error => Error::TimedOut {
-                        waited: now - since,
+            let end = self.began + self.patience.limit;
+            if now + self.pause > end {
+                return Err(match denied {
+                    true => error,
+                    false => Error::TimedOut {
+                        waited: now - self.began,
                         last: Box::new(error),
                     },
                 });
             }
             if trouble.mentioned.is_none_or(|at| now > at + MENTION) {
                 trouble.mentioned = Some(now);
-                let left = (since + self.patience.limit - now).as_secs();
+                trouble.pending = true;
+                let left = (end - now).as_secs();
                 (self.patience.note)(&format!("waiting up to {left} s more: {error}"));
             }
-            trouble.pause = (trouble.pause * 3 / 2).min(LONGEST_PAUSE);
-            trouble.pause
-        };
-        tokio::time::sleep(pause).await;
+        }
+        tokio::time::sleep(self.pause).await;
+        self.pause = (self.pause * 3 / 2).min(LONGEST_PAUSE);
         Ok(())
     }
 }
@@ -172,8 +167,9 @@ mod tests {
         run(async {
             let (patience, said) = patience(1);
             let began = Instant::now();
+            let mut trial = patience.begin();
             let error = loop {
-                if let Err(error) = patience.begin().forgive(away()).await {
+                if let Err(error) = trial.forgive(away()).await {
                     break error;
                 }
             };
@@ -189,17 +185,19 @@ mod tests {
     }
 
     #[test]
-    fn every_absence_has_the_whole_limit() {
+    fn every_piece_of_work_has_the_whole_limit_and_the_notes_do_not_flicker() {
         run(async {
             let (patience, said) = patience(1);
-            for _ in 0..3 {
-                for _ in 0..3 {
-                    patience.begin().forgive(away()).await.unwrap();
+            for _ in 0..4 {
+                let mut trial = patience.begin();
+                for _ in 0..4 {
+                    trial.forgive(away()).await.unwrap();
+                    // Another request has more luck.
+                    patience.begin().answered();
                 }
-                patience.begin().answered();
             }
             let said = said.lock().unwrap();
-            assert_eq!(said.len(), 6, "{said:?}");
+            assert_eq!(said.len(), 2, "{said:?}");
             assert_eq!(said[1], "the API server answers again");
         });
     }
@@ -209,13 +207,14 @@ mod tests {
         run(async {
             let (patience, _) = patience(1);
             assert!(patience.begin().forgive(forbidden()).await.is_err());
-            patience.begin().forgive(away()).await.unwrap();
-            patience.begin().forgive(forbidden()).await.unwrap();
+            let mut trial = patience.begin();
+            trial.forgive(away()).await.unwrap();
             let error = loop {
-                if let Err(error) = patience.begin().forgive(forbidden()).await {
+                if let Err(error) = trial.forgive(forbidden()).await {
                     break error;
                 }
             };
+            assert!(trial.pause > FIRST_PAUSE * 2);
             assert!(matches!(error, Error::Forbidden { .. }));
         });
     }

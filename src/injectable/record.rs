@@ -118,7 +118,9 @@ impl Record {
     /// The entry of a webhook, if it is attached still: it calls the url that was set.
     #[must_use]
     pub fn attached(&self, id: &ObjectId, config: &ClientConfig) -> Option<&Entry> {
-        let entry = self.webhooks.get(config.webhook.as_ref().unwrap_or(&id.name));
+        let entry = self
+            .webhooks
+            .get(config.webhook.as_ref().unwrap_or(&id.name));
         entry.filter(|entry| config.target == Ok(Target::Url(entry.attached.url.clone())))
     }
 
