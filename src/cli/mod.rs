@@ -17,6 +17,7 @@ mod genkey;
 mod inject;
 mod input;
 mod issue;
+mod krm;
 mod kubernetes;
 mod lint_config;
 mod list;
@@ -92,6 +93,7 @@ fn run(root: Root, printer: &Printer) -> anyhow::Result<ExitStatus> {
         Command::Issue(args) => issue::run(&args, &root.kubernetes, printer),
         Command::Ca(args) => ca::run(&args, &root.kubernetes, printer),
         Command::Inject(args) => inject::run(&args, &root.kubernetes, printer),
+        Command::Krm(args) => krm::run(&args, printer),
         Command::LintConfig(args) => lint_config::run(&args, printer),
         Command::Completion(args) => completion::run(&args, printer),
         Command::Man => man::run(printer),

@@ -5,8 +5,8 @@ use clap::{Parser, Subcommand};
 use super::kubernetes::KubernetesArgs;
 use super::output::OutputArgs;
 use super::{
-    ca, completion, decide, describe, fetch, genkey, inject, issue, lint_config, list, local_dev,
-    sign, submit,
+    ca, completion, decide, describe, fetch, genkey, inject, issue, krm, lint_config, list,
+    local_dev, sign, submit,
 };
 
 const AFTER_HELP: &str = "\
@@ -41,6 +41,7 @@ pub(super) enum Command {
     Issue(Box<issue::Issue>),
     Ca(ca::Ca),
     Inject(Box<inject::Inject>),
+    Krm(krm::Krm),
     LintConfig(lint_config::LintConfig),
     Completion(completion::Completion),
     /// Write the manual page to stdout

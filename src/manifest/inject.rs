@@ -37,6 +37,8 @@ pub struct Change {
     pub object: ObjectId,
     /// The webhook, for kinds that have several.
     pub webhook: Option<String>,
+    /// JSON pointer, within the object, of the mapping that holds the caBundle.
+    pub pointer: String,
     /// The number of the document.
     pub document: usize,
     /// The line in the input: of the caBundle, or of what it was added to.
@@ -204,6 +206,8 @@ pub(super) struct Wish {
     webhook: Option<String>,
     /// From the root of the document.
     pub(super) pointer: String,
+    /// The length of the part of it that leads to the object.
+    object_at: usize,
     /// The bundle that it should have in the end, when that is a usable one.
     pub(super) wanted: Option<Arc<[u8]>>,
     /// Whether it has another one now.
@@ -270,7 +274,7 @@ impl<D: FnMut(&ClientConfig, &ObjectId) -> Decision> Injector<D> {
                         let wish = Wish::new(
                             config,
                             &id,
-                            pointer,
+                            (pointer, candidate.pointer.len()),
                             line,
                             decision.as_deref(),
                             &mut self.bundles,
@@ -334,7 +338,7 @@ impl Wish {
     fn new(
         config: ClientConfig,
         id: &Arc<ObjectId>,
-        pointer: String,
+        (pointer, object_at): (String, usize),
         line: usize,
         new: Option<&[u8]>,
         bundles: &mut Bundles,
@@ -344,6 +348,7 @@ impl Wish {
             object: Arc::clone(id),
             webhook: config.webhook,
             pointer,
+            object_at,
             differs: new.is_some() && new != old,
             verify: new.is_some() && config.insecure_skip_tls_verify,
             wanted: new.or(old).map(|pem| bundles.shared(pem)),
@@ -412,13 +417,20 @@ fn edits(
             Some(_) => Edited::Replaced,
             None => Edited::Added,
         };
-        changes.extend(sharers.iter().map(|wish| Change {
-            object: ObjectId::clone(&wish.object),
-            webhook: wish.webhook.clone(),
-            document: document.number,
-            line: wish.line,
-            edited,
-            verify: wish.verify,
+        changes.extend(sharers.iter().map(|wish| {
+            Change {
+                object: ObjectId::clone(&wish.object),
+                webhook: wish.webhook.clone(),
+                pointer: wish
+                    .pointer
+                    .get(wish.object_at..)
+                    .unwrap_or_default()
+                    .to_owned(),
+                document: document.number,
+                line: wish.line,
+                edited,
+                verify: wish.verify,
+            }
         }));
     }
     if errors.is_empty() {

@@ -16,8 +16,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-pub(super) use self::bundle::BundleArgs;
+pub(super) use self::bundle::{BundleArgs, checked};
 pub(super) use self::choice::{Choice, ChoiceArgs};
+pub(super) use self::planner::{Planner, Wanted};
 use super::dry_run::DryRunArgs;
 use super::kubernetes::KubernetesArgs;
 use super::{ExitStatus, Printer, UsageError, duration};

@@ -24,6 +24,8 @@ pub(in crate::cli) struct Wanted<'a> {
 pub(in crate::cli) struct Planner<'a> {
     wanted: &'a Wanted<'a>,
     known: HashMap<Key, Decision>,
+    /// How many client configs there were.
+    pub(in crate::cli) configs: usize,
     /// What was there to choose from; the first few.
     pub(in crate::cli) seen: BTreeSet<String>,
     /// Subjects of the certificates that leave a caBundle.
@@ -55,12 +57,14 @@ impl<'a> Planner<'a> {
         Self {
             wanted,
             known: HashMap::new(),
+            configs: 0,
             seen: BTreeSet::new(),
             dropped: BTreeSet::new(),
         }
     }
 
     pub(in crate::cli) fn decide(&mut self, config: &ClientConfig, id: &ObjectId) -> Decision {
+        self.configs += 1;
         let choice = self.wanted.choice;
         if !choice.is_everything() && self.seen.len() < Self::SEEN {
             self.seen.insert(id.to_string());
