@@ -14,12 +14,15 @@ from cluster import control_plane
 from inject import apart
 from measure import Failed, environment, output, say
 
-CONFIGURATIONS = 500
-CRDS = 200
+# A smaller cluster for a busy machine: CERTTOOL_BENCH_SHARE=0.1.
+SHARE = float(os.environ.get("CERTTOOL_BENCH_SHARE", "1"))
+CONFIGURATIONS = int(500 * SHARE)
+CRDS = int(200 * SHARE)
 CRD_BYTES = 200_000
 # As many as certtool works on at a time (src/cluster/injectables.rs).
 PARALLEL = 8
 ROUNDS = 5
+SETTLE_SECONDS = 45
 SERVICE = {"namespace": "bench-system", "name": "webhook-service", "path": "/x"}
 JSON = "application/json"
 METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
@@ -71,30 +74,36 @@ class Bench:
             for name in names[start:] + names[:start]:
                 ca = 1 - ca
                 self.settle()
-                result = ways[name](ca)
+                result = self.watched(ways[name], ca)
+                say(told(name, result))
                 if number >= 0:
                     results[name].append(result)
-                self.settle()
-                result = self.nothing_to_do(ca)
-                if number >= 0:
-                    second.append(result)
+                if name == names[0]:
+                    self.settle()
+                    again = self.watched(self.nothing_to_do, ca)
+                    say(told("the same again", again))
+                    second += [again] if number >= 0 else []
         return self.report(results, second)
 
-    def inject(self, ca: int, *more: str) -> tuple[float, float, int]:
+    def watched(self, way, ca: int) -> tuple[float, float, int, float]:
+        """With the seconds of CPU that the API server spent meanwhile."""
+        before = cpu_of(self.server_pid)
+        return (*way(ca), cpu_of(self.server_pid) - before)
+
+    def inject(self, ca: int) -> tuple[float, float, int]:
         name = ("one", "two")[ca]
         words = [
             self.options.certtool, "inject", "--cluster", "--service", "webhook-service.bench-system",
-            "--mode", "replace", "--ca", self.scratch / name / "ca.crt", "-o", "name", "-q", *more,
+            "--mode", "replace", "--ca", self.scratch / name / "ca.crt", "-o", "name", "-q",
         ]
         return timed(words, None, self.env)
 
     def nothing_to_do(self, ca: int) -> tuple[float, float, int]:
         before = self.writes()
-        result = self.inject(ca, "--check")
-        plain = self.inject(ca)
+        result = self.inject(ca)
         if self.writes() != before:
             raise Failed("a pass with nothing to do has written")
-        return min(result, plain)
+        return result
 
     def send(self, requests: str, accept: str) -> tuple[float, float, int]:
         words = [self.bare, *self.client, PARALLEL, accept]
@@ -113,38 +122,49 @@ class Bench:
         )
 
     def settle(self) -> None:
-        """Until the API server has digested what was written."""
-        deadline = time.monotonic() + 120
+        """Until the API server has digested what was written, or as long as it is sensible: on a
+        busy machine it takes minutes over the schemas."""
+        deadline = time.monotonic() + SETTLE_SECONDS
         before = cpu_of(self.server_pid)
         while time.monotonic() < deadline:
-            time.sleep(0.5)
+            time.sleep(1)
             now = cpu_of(self.server_pid)
-            if now - before < 0.05:
+            if now - before < 0.1:
                 return
             before = now
-        raise Failed("the API server does not come to rest")
+        say("the API server is still busy with what was written before")
 
     def report(self, results: dict[str, list], second: list) -> bool:
-        reference = statistics.median(wall for wall, _, _ in results["bare patches"])
+        reference = statistics.median(wall for wall, *_ in results["bare patches"])
         rows = dict(results, **{"certtool inject --cluster, nothing to do": second})
         print(f"\n### {CONFIGURATIONS} webhook configurations and {CRDS} CRDs of {CRD_BYTES // 1000} kB\n")
-        print("| | median s | min | max | CPU s | ratio | peak memory MiB |\n|---|---:|---:|---:|---:|---:|---:|")
+        print("| | median s | min | max | ratio | CPU s | API server's CPU s | peak memory MiB |")
+        print("|---|---:|---:|---:|---:|---:|---:|---:|")
         for name, runs in rows.items():
-            walls, cpus, peaks = zip(*runs)
+            walls, cpus, peaks, server = zip(*runs)
             wall = statistics.median(walls)
             memory = f"{max(peaks) / 2**20:.1f}" if name.startswith("certtool") else ""
             print(
                 f"| {name} | {wall:.2f} | {min(walls):.2f} | {max(walls):.2f} "
-                f"| {statistics.median(cpus):.2f} | {wall / reference:.2f} | {memory} |"
+                f"| {wall / reference:.2f} | {statistics.median(cpus):.2f} "
+                f"| {statistics.median(server):.1f} | {memory} |"
             )
         print(f"\nratio: of medians, to `bare patches`; {PARALLEL} at a time\n\n### Targets\n")
         ours = results["certtool inject --cluster"]
-        ratio = statistics.median(wall for wall, _, _ in ours) / reference
-        peak = max(peak for _, _, peak in ours + second) / 2**20
+        ratio = statistics.median(wall for wall, *_ in ours) / reference
+        peak = max(peak for _, _, peak, _ in ours + second) / 2**20
         print(f"- of the bare patches' time: {ratio:.2f}, target at most 1.3: {said(ratio <= 1.3)}")
         print(f"- peak memory: {peak:.1f} MiB, target at most 40 MiB: {said(peak <= 40)}")
         print("- a second pass writes nothing: met")
         return ratio <= 1.3 and peak <= 40
+
+
+def told(name: str, result: tuple) -> str:
+    wall, cpu, peak, server = result
+    return (
+        f"{name}: {wall:.2f} s, CPU {cpu:.2f} s, the API server's {server:.1f} s, "
+        f"peak {peak / 2**20:.1f} MiB"
+    )
 
 
 def said(met: bool) -> str:
