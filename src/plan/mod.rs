@@ -1,13 +1,19 @@
 //! What to do next, as data: state and `now` in, a plan out.
 
+mod accept;
 mod ca_bundle;
+mod jitter;
 mod leaf;
 mod names;
 mod reach;
+mod renewal;
 mod sign;
 
+pub use accept::{Asked, Unacceptable, accept};
 pub use ca_bundle::{BundleMode, BundlePlan, UnknownMode, plan_bundle};
+pub use jitter::{Seed, pause_after};
 pub use leaf::{Existing, LeafPlan, Reason, Wanted, plan_leaf};
 pub use names::{NameSources, collect_names};
 pub use reach::{LocalAddress, Surroundings, candidates};
+pub use renewal::{Desired, LeafRecord, Renewal, plan_renewal};
 pub use sign::{Unsignable, grant, grant_as_controller_manager, lifetime};
