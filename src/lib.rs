@@ -13,6 +13,9 @@
 //! Shell, doing what a plan says:
 //! * [`store`]: the certificate directory and the CA's
 //! * [`cluster`]: the API server
+//! * [`sidecar`]: the loop that keeps a pair fresh beside its server
+//! * [`resolver`]: a rustls certificate resolver that follows a directory
+//! * [`serve`]: health and metrics over HTTP
 //! * [`cli`]: the command line
 //!
 //! # Invariants
@@ -32,6 +35,9 @@ pub mod pki;
 pub mod plan;
 pub mod policy;
 pub mod request;
+pub mod resolver;
+pub mod serve;
+pub mod sidecar;
 pub mod store;
 
 mod entropy;

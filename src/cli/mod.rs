@@ -27,6 +27,7 @@ mod progress;
 mod report;
 mod root;
 mod runtime;
+mod sidecar;
 mod sign;
 mod submit;
 
@@ -89,6 +90,7 @@ fn run(root: Root, printer: &Printer) -> anyhow::Result<ExitStatus> {
         Command::Fetch(args) => fetch::run(&args, &root.kubernetes, printer),
         Command::Issue(args) => issue::run(&args, &root.kubernetes, printer),
         Command::Ca(args) => ca::run(&args, &root.kubernetes, printer),
+        Command::Sidecar(args) => sidecar::run(&args, &root.kubernetes, printer),
         Command::LintConfig(args) => lint_config::run(&args, printer),
         Command::Completion(args) => completion::run(&args, printer),
         Command::Man => man::run(printer),

@@ -6,7 +6,9 @@
 
 mod call;
 mod client;
+mod config_maps;
 mod error;
+mod events;
 mod facts;
 mod injectables;
 mod probe;
@@ -17,7 +19,9 @@ mod verdict;
 
 pub use call::Call;
 pub use client::{Access, Cluster};
+pub use config_maps::{ConfigMapName, NotAConfigMapName};
 pub use error::{Error, Result};
+pub use events::Event;
 pub use injectables::{Applied, Mode, Selection};
 pub use probe::{ProbeTarget, Until, prove};
 pub use secrets::{NotASecretName, SecretData, SecretName};

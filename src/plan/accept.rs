@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
+use super::instant;
 use crate::pki::{Certificate, PublicKey, San, TrustBundle, Usage, VerifyError, verify_server};
 
 /// What was asked of the signer.
@@ -86,9 +86,9 @@ pub fn accept(
     check_usages(leaf, asked.usages)?;
     if !leaf.is_valid_at(now) {
         return Err(Unacceptable::Dates {
-            not_before: date(leaf.validity.not_before),
-            not_after: date(leaf.validity.not_after),
-            now: date(now),
+            not_before: instant(leaf.validity.not_before),
+            not_after: instant(leaf.validity.not_after),
+            now: instant(now),
         });
     }
     for (child, parent) in chain.iter().zip(above) {
@@ -151,13 +151,6 @@ fn check_usages(leaf: &Certificate, asked: &[Usage]) -> Result<(), Unacceptable>
         Some(usage) => Err(Unacceptable::UsageNotAsked(*usage)),
         None => Ok(()),
     }
-}
-
-fn date(at: OffsetDateTime) -> String {
-    at.replace_nanosecond(0)
-        .unwrap_or(at)
-        .format(&Rfc3339)
-        .unwrap_or_else(|_| at.to_string())
 }
 
 #[cfg(test)]
@@ -297,7 +290,7 @@ mod tests {
                 refused.to_string(),
                 format!(
                     "it is valid from 2026-11-21T11:55:00Z to 2026-11-21T13:00:00Z, and not now ({})",
-                    date(now)
+                    instant(now)
                 )
             );
         }

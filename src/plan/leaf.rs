@@ -3,8 +3,8 @@
 use std::fmt;
 
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
+use super::instant;
 use crate::pki::{
     Authority, BACKDATE, Certificate, KeyAlgorithm, PrivateKey, PublicKeyKind, San, TrustBundle,
     Usage, Validity, verify_server,
@@ -155,14 +155,14 @@ impl fmt::Display for Reason {
             Self::Unusable(why) => write!(f, "the pair could not be read ({why})"),
             Self::KeyMismatch => f.write_str("the key did not belong to the certificate"),
             Self::OtherCa(issuer) => write!(f, "the pair was signed by another CA ({issuer})"),
-            Self::Expired(at) => write!(f, "the certificate expired on {}", date(*at)),
+            Self::Expired(at) => write!(f, "the certificate expired on {}", instant(*at)),
             Self::NotYetValid(at) => {
-                write!(f, "the certificate was not valid before {}", date(*at))
+                write!(f, "the certificate was not valid before {}", instant(*at))
             }
             Self::RenewalDue(at) => write!(
                 f,
                 "the certificate was due for renewal, since it ends on {}",
-                date(*at)
+                instant(*at)
             ),
             Self::NamesMissing(names) => write!(f, "the certificate lacked {}", some(names)),
             Self::NamesNotWanted(names) => write!(
@@ -280,10 +280,6 @@ fn some(names: &[San]) -> String {
         text.push_str(&format!(" and {} more", names.len() - shown.len()));
     }
     text
-}
-
-fn date(at: OffsetDateTime) -> String {
-    at.format(&Rfc3339).unwrap_or_else(|_| at.to_string())
 }
 
 pub(super) fn is_of(key: &PrivateKey, algorithm: KeyAlgorithm) -> bool {

@@ -17,3 +17,11 @@ pub use names::{NameSources, collect_names};
 pub use reach::{LocalAddress, Surroundings, candidates};
 pub use renewal::{Desired, LeafRecord, Renewal, plan_renewal};
 pub use sign::{Unsignable, grant, grant_as_controller_manager, lifetime};
+
+/// An instant as people and scripts read it: RFC 3339, in whole seconds.
+#[must_use]
+pub fn instant(at: time::OffsetDateTime) -> String {
+    let format = &time::format_description::well_known::Rfc3339;
+    let whole = at.replace_nanosecond(0).unwrap_or(at);
+    whole.format(format).unwrap_or_else(|_| at.to_string())
+}
