@@ -9,6 +9,7 @@
 //! * [`policy`]: which certificate signing requests are approved
 //! * [`plan`]: what to do next, as data
 //! * [`request`]: CertificateSigningRequest objects as values
+//! * [`authority`]: a CA that lives in a Secret and rotates
 //!
 //! Shell, doing what a plan says:
 //! * [`store`]: the certificate directory and the CA's
@@ -23,6 +24,7 @@
 //! * a certificate says what was granted and nothing that a request asked for besides;
 //! * nothing is written unless something differs, and only fields that are ours.
 
+pub mod authority;
 pub mod cfssl;
 pub mod cli;
 pub mod cluster;
