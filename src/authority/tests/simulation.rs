@@ -49,6 +49,8 @@ struct Object {
     version: u64,
     bundle: CaBundle,
     trusted: BTreeSet<String>,
+    /// Patches fail until then.
+    refuses_until: OffsetDateTime,
 }
 
 /// The API server.
@@ -104,6 +106,8 @@ struct Simulation {
     world: World,
     replicas: Vec<Replica>,
     kills: bool,
+    /// Few certificates, and short ones.
+    quiet: bool,
 }
 
 impl Simulation {
@@ -126,6 +130,7 @@ impl Simulation {
             version: 0,
             bundle: CaBundle::Absent,
             trusted: BTreeSet::new(),
+            refuses_until: NOW,
         };
         Self {
             world: World {
@@ -144,6 +149,7 @@ impl Simulation {
             settings,
             replicas,
             kills: true,
+            quiet: false,
         }
     }
 
@@ -156,6 +162,11 @@ impl Simulation {
         }
         if self.kills && self.random.one_in(60) {
             self.replicas[index].asleep_until = now + self.random.millis(15_000);
+        }
+        if self.kills && self.random.one_in(200) {
+            let until = now + self.random.millis(10_000);
+            let object = usize::try_from(self.random.below(3)).unwrap();
+            self.world.objects[object].refuses_until = until;
         }
         if self.replicas[index].asleep_until > now {
             return;
@@ -219,8 +230,9 @@ impl Simulation {
                 world.version += 1;
                 let number = world.version;
                 let object = &mut world.objects[index];
-                if object.version == version {
+                if object.version == version && world.now >= object.refuses_until {
                     *object = Object {
+                        refuses_until: world.now,
                         version: number,
                         bundle: CaBundle::of_text(&encode(pem.as_bytes())),
                         trusted: TrustBundle::usable(pem.as_bytes())
@@ -258,7 +270,10 @@ impl Simulation {
             }
             At::Signing(tick, ca, counted_from) => {
                 let issuer = ca.certificate().fingerprint();
-                world.leaves.push((issuer, ca.latest_end(counted_from)));
+                // Now and then as long as it may be, else a little.
+                let life = [self.random.millis(2_000), Duration::HOUR][usize::from(!self.quiet)];
+                let end = ca.latest_end(counted_from).min(counted_from + life);
+                world.leaves.push((issuer, end));
                 world.given += 1;
                 At::Planning(tick)
             }
@@ -270,7 +285,7 @@ impl Simulation {
             true => ReadBack::Holds,
             false => ReadBack::Lacking(vec!["object".to_owned()]),
         };
-        if self.random.one_in(2) {
+        if self.random.one_in(if self.quiet { 6 } else { 2 }) {
             let standing = Standing::of(&tick.state, &self.settings, &read_back, tick.read_at);
             if let Ok(signing) = standing.signing(clock) {
                 return At::Signing(tick, signing.authority, clock);
@@ -341,7 +356,10 @@ impl Simulation {
 
     fn run(&mut self, steps: usize) {
         for _ in 0..steps {
-            if self.random.one_in(4000) {
+            if self.random.one_in(500) {
+                self.quiet = !self.quiet;
+            }
+            if self.random.one_in(2000) {
                 let how = ["now", "requested"][usize::from(self.random.one_in(2))];
                 self.ask(how);
             }
