@@ -27,7 +27,7 @@ pub enum ReadBack {
 pub struct Observation {
     /// What the objects hold.
     pub read_back: ReadBack,
-    /// Fingerprints of the CAs whose certificates are in use, if every replica that there is
+    /// Fingerprints of the CAs whose certificates are in use or about to be, if every replica that there is
     /// has been seen; `None` when that is not known.
     pub in_use: Option<BTreeSet<String>>,
     /// The API server's clock, if it was read. It decides whether a certificate has expired.
@@ -69,6 +69,8 @@ pub enum Step {
     Unprove(Vec<String>),
     /// The next CA signs from now on.
     Switch,
+    /// Record that it was read that a CA signs no more.
+    Stop,
     /// These CAs are trusted no more.
     Drop(Vec<String>),
     /// Nothing before this instant, unless something changes.
@@ -204,6 +206,10 @@ pub fn plan(state: &CaState, settings: &Settings, seen: &Observation, now: Offse
         (None, _) => {}
     }
     let clock = clock_trouble(seen, settings, now);
+    let stopping = state.retired.iter().any(super::Retired::is_stopping);
+    if stopping && clock.is_none() {
+        return Step::Stop;
+    }
     let over = spent(state, settings, seen, now);
     if !over.is_empty() && clock.is_none() {
         return Step::Drop(over);
@@ -220,7 +226,7 @@ pub fn plan(state: &CaState, settings: &Settings, seen: &Observation, now: Offse
             (ReadBack::Unknown, _) => wait(soon, Waiting::Objects(Vec::new())),
             (ReadBack::Lacking(lacking), Some(_)) => Step::Unprove(lacking.clone()),
             (ReadBack::Lacking(lacking), None) => wait(soon, Waiting::Objects(lacking.clone())),
-            (ReadBack::Holds, None) => Step::Prove,
+            (ReadBack::Holds, None) => clock.map_or(Step::Prove, |clock| wait(soon, clock)),
             // Recorded by a clock that was ahead: by ours it would never be over.
             (ReadBack::Holds, Some(at)) if at > now.saturating_add(settings.skew) => Step::Prove,
             (ReadBack::Holds, Some(at)) => {
@@ -244,7 +250,7 @@ pub fn plan(state: &CaState, settings: &Settings, seen: &Observation, now: Offse
     if now >= due {
         return Step::Start(Reason::Scheduled);
     }
-    if !over.is_empty()
+    if (stopping || !over.is_empty())
         && let Some(clock) = clock
     {
         return wait(soon, clock);
@@ -267,16 +273,14 @@ fn spent(
         return Vec::new();
     }
     let spent = state.retired.iter().filter(|retired| {
-        // A replica that read the Secret just before the switch may have signed since.
-        let held_up = settings
-            .fresh
-            .saturating_add(settings.skew.saturating_mul(2));
-        let stopped = retired.since.saturating_add(held_up);
+        let quiet = retired
+            .stopped
+            .is_some_and(|at| now > at.saturating_add(settings.hindsight()));
         let unused = seen
             .in_use
             .as_ref()
             .is_some_and(|in_use| !in_use.contains(&retired.certificate.fingerprint()));
-        now > retired.leaves_end || (unused && now > stopped)
+        now > retired.leaves_end || (unused && quiet)
     });
     spent
         .map(|retired| retired.certificate.fingerprint())

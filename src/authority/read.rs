@@ -86,6 +86,8 @@ fn found(data: &Data) -> Result<CaState, Problem> {
     for certificate in others.filter(|root| !own.contains(root)) {
         state.retired.push(Retired {
             since: certificate.validity.not_before,
+            leaf_life: None,
+            stopped: None,
             leaves_end: certificate.validity.not_after,
             certificate,
             reason: Reason::Repair,
@@ -202,6 +204,8 @@ fn retired(data: &Data, record: &Record) -> Result<Vec<Retired>, Problem> {
         Ok(Retired {
             certificate: find(&retired.sha256)?,
             since: retired.since.0,
+            leaf_life: retired.leaf_life_seconds.map(record::life),
+            stopped: retired.stopped.map(|at| at.0),
             leaves_end: retired.leaves_end.0,
             reason: retired.reason.into(),
         })
@@ -328,6 +332,8 @@ pub(super) fn record_of(state: &CaState) -> Record {
             .map(|retired| record::RetiredRecord {
                 sha256: retired.certificate.fingerprint(),
                 since: Instant::of(retired.since),
+                leaf_life_seconds: retired.leaf_life.map(record::seconds),
+                stopped: retired.stopped.map(Instant::of),
                 leaves_end: Instant::of(retired.leaves_end),
                 reason: retired.reason.into(),
             })

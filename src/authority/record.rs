@@ -50,6 +50,10 @@ pub(super) struct NextRecord {
 pub(super) struct RetiredRecord {
     pub(super) sha256: String,
     pub(super) since: Instant,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) leaf_life_seconds: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) stopped: Option<Instant>,
     pub(super) leaves_end: Instant,
     pub(super) reason: ReasonRecord,
 }

@@ -142,6 +142,12 @@ impl Settings {
             .saturating_add(self.skew)
     }
 
+    /// How long after it is known that a CA is replaced somebody may still sign with it: who
+    /// read the Secret just before, by another clock, and for the API server's clock.
+    pub(super) fn hindsight(&self) -> Duration {
+        self.fresh.saturating_add(self.skew.saturating_mul(2))
+    }
+
     /// How long to wait before looking again at something that nobody announces.
     #[must_use]
     pub fn pace(&self) -> Duration {

@@ -66,12 +66,25 @@ pub struct Next {
 pub struct Retired {
     /// What is to be trusted of it.
     pub certificate: Certificate,
-    /// When it stopped signing.
+    /// When it was replaced.
     pub since: OffsetDateTime,
-    /// When the last certificate that it signed has ended, for every clock.
+    /// The longest life that any of its leaves has; `None` when that is not known.
+    pub leaf_life: Option<Duration>,
+    /// When it was first read that it is replaced. The write of `since` may have taken long to
+    /// arrive; but whoever reads the Secret after this instant does not sign with it.
+    pub stopped: Option<OffsetDateTime>,
+    /// When the last certificate that it signed has ended, for every clock: its own end, or
+    /// what follows from `stopped`.
     pub leaves_end: OffsetDateTime,
     /// Why it was replaced.
     pub reason: Reason,
+}
+
+impl Retired {
+    /// Whether it is still to be noted that it signs no more.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopped.is_none() && self.reason != Reason::Repair
+    }
 }
 
 /// A CA that is trusted no more.
@@ -310,25 +323,34 @@ impl CaState {
         );
         let certificate = old.authority.trust_anchor().clone();
         let ends = old.authority.certificate().validity.not_after;
-        let last = old.leaf_life.map_or(ends, |life| {
-            // Signed by a replica that read the Secret just before, by its own clock.
-            ends.min(
-                now.saturating_add(
-                    life.saturating_add(settings.fresh)
-                        .saturating_add(settings.skew),
-                ),
-            )
-        });
         state.retired.insert(
             0,
             Retired {
                 certificate,
                 since: now,
-                leaves_end: last.saturating_add(settings.skew),
+                leaf_life: old.leaf_life,
+                stopped: None,
+                leaves_end: ends.saturating_add(settings.skew),
                 reason: next.reason,
             },
         );
         state.pruned(now)
+    }
+
+    /// It was read that CAs sign no more: from now on it is known when their leaves end.
+    #[must_use]
+    pub fn stopped(&self, settings: &Settings, now: OffsetDateTime) -> Self {
+        let mut state = self.clone();
+        for retired in state.retired.iter_mut().filter(|r| r.is_stopping()) {
+            retired.stopped = Some(now);
+            if let Some(life) = retired.leaf_life {
+                let last = now
+                    .saturating_add(life)
+                    .saturating_add(settings.hindsight());
+                retired.leaves_end = retired.leaves_end.min(last);
+            }
+        }
+        state
     }
 
     /// These CAs are trusted no more.
@@ -364,6 +386,8 @@ impl CaState {
                     leaves_end: certificate.validity.not_after,
                     certificate,
                     since: now,
+                    leaf_life: None,
+                    stopped: None,
                     reason: Reason::Repair,
                 });
             }

@@ -92,7 +92,11 @@ fn a_rotation_goes_from_one_steady_state_to_the_next_in_order() {
         &Waiting::Objects(vec![]),
     );
     assert_eq!(go(&secret, &holds(), until), Step::Switch);
-    let state = secret.change(|state| state.switched(&settings, until));
+    // The write may take an hour to arrive: it counts when it is read.
+    let state = secret.change(|state| state.switched(&settings, until - Duration::HOUR));
+    assert_eq!(go(&secret, &holds(), until), Step::Stop);
+    assert_eq!(state.retired[0].leaves_end, at(30) + settings.skew);
+    let state = secret.change(|state| state.stopped(&settings, until));
     assert_eq!(state.current.authority.certificate(), b.certificate());
     assert_eq!(secret.text("tls.crt"), b.certificate().to_pem());
     assert_eq!(
@@ -198,7 +202,10 @@ fn a_ca_found_in_the_secret_is_adopted_and_drains_until_its_own_end() {
         let started = state.started(next, Reason::Scheduled, &settings, at(20));
         started.proven(at(20))
     });
-    let state = secret.change(|state| state.switched(&settings, at(21)));
+    let state = secret.change(|state| {
+        let switched = state.switched(&settings, at(21));
+        switched.stopped(&settings, at(21))
+    });
     assert_eq!(state.retired[0].leaves_end, at(30) + settings.skew);
 }
 
@@ -290,7 +297,8 @@ fn a_ca_that_nothing_serves_leaves_early_but_not_before_every_signer_has_noticed
     let b = make(&settings, 2, NOW);
     let state = secret.change(|state| {
         let started = state.started(b.clone(), Reason::Forced, &settings, NOW);
-        started.proven(NOW).switched(&settings, NOW)
+        let switched = started.proven(NOW).switched(&settings, NOW);
+        switched.stopped(&settings, NOW)
     });
     let b = b.certificate().fingerprint();
     let seen = |in_use: &[&String]| Observation {
@@ -376,10 +384,9 @@ fn longer_leaves_are_recorded_before_they_are_signed() {
 fn a_clock_that_is_wrong_neither_switches_nor_drops() {
     let (mut secret, settings) = steady();
     let b = make(&settings, 2, NOW);
-    let proven = secret.change(|state| {
-        let started = state.started(b.clone(), Reason::Scheduled, &settings, NOW);
-        started.proven(NOW)
-    });
+    let started =
+        secret.change(|state| state.started(b.clone(), Reason::Scheduled, &settings, NOW));
+    let proven = secret.change(|state| state.proven(NOW));
     let wrong = Observation {
         server_time: Some(NOW),
         ..holds()
@@ -387,8 +394,13 @@ fn a_clock_that_is_wrong_neither_switches_nor_drops() {
     let ahead = at(3);
     let clock = Waiting::Clock(Duration::days(3));
     waits(&plan(&proven, &settings, &wrong, ahead), &clock);
+    waits(&plan(&started, &settings, &wrong, ahead), &clock);
+    assert_eq!(plan(&started, &settings, &holds(), ahead), Step::Prove);
     assert_eq!(plan(&proven, &settings, &holds(), ahead), Step::Switch);
     let switched = secret.change(|state| state.switched(&settings, NOW));
+    waits(&plan(&switched, &settings, &wrong, ahead), &clock);
+    assert_eq!(plan(&switched, &settings, &holds(), ahead), Step::Stop);
+    let switched = secret.change(|state| state.stopped(&settings, NOW));
     waits(&plan(&switched, &settings, &wrong, ahead), &clock);
     assert!(matches!(
         plan(&switched, &settings, &holds(), ahead),

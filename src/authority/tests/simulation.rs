@@ -174,6 +174,11 @@ impl Simulation {
         let at = std::mem::replace(&mut self.replicas[index].at, At::Start);
         let clock = now + self.replicas[index].ahead;
         self.replicas[index].at = self.act(at, clock);
+        let writes = matches!(self.replicas[index].at, At::Writing(..));
+        if self.kills && writes && self.random.one_in(4) {
+            // A write that takes its time to arrive.
+            self.replicas[index].asleep_until = now + self.random.millis(15_000);
+        }
         self.check();
     }
 
@@ -321,6 +326,7 @@ impl Simulation {
             Step::Prove => state.proven(clock),
             Step::Unprove(_) => state.unproven(),
             Step::Switch => state.switched(settings, clock),
+            Step::Stop => state.stopped(settings, clock),
             Step::Drop(which) => state.dropped(which, clock),
         };
         At::Writing(tick, Box::new(next), step)
