@@ -14,6 +14,7 @@
 //! Shell, doing what a plan says:
 //! * [`store`]: the certificate directory and the CA's
 //! * [`cluster`]: the API server
+//! * [`rotation`]: keeps the CA in a Secret rotating
 //! * [`cli`]: the command line
 //!
 //! # Invariants
@@ -34,6 +35,7 @@ pub mod pki;
 pub mod plan;
 pub mod policy;
 pub mod request;
+pub mod rotation;
 pub mod store;
 
 mod entropy;
