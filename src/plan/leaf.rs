@@ -119,6 +119,8 @@ pub enum Reason {
     OtherIssuer(String),
     /// Somebody asked for it while the program ran.
     Asked,
+    /// The CA that signed it signs no more.
+    CaRotated,
     /// The files were removed or changed while the program ran.
     FilesChanged,
 }
@@ -143,6 +145,7 @@ impl Reason {
             Self::NamesNotWanted(_) => "NamesNotWanted",
             Self::OtherIssuer(_) => "OtherIssuer",
             Self::Asked => "Asked",
+            Self::CaRotated => "CARotated",
             Self::FilesChanged => "FilesChanged",
         }
     }
@@ -172,6 +175,7 @@ impl fmt::Display for Reason {
             ),
             Self::OtherIssuer(issuer) => write!(f, "the pair was issued by {issuer}"),
             Self::Asked => f.write_str("it was asked for"),
+            Self::CaRotated => f.write_str("another CA signs now"),
             Self::FilesChanged => f.write_str("the files were removed or changed by another hand"),
             Self::NotForServing => f.write_str("the certificate was not for server authentication"),
             Self::BundleDiffers => {

@@ -3,6 +3,7 @@
 use crate::cluster;
 use crate::pki::KeyError;
 use crate::plan::Unacceptable;
+use crate::rotation;
 use crate::store;
 
 /// Why there is no new pair, in words that say what to do.
@@ -75,9 +76,17 @@ pub enum Failure {
         /// Why.
         why: String,
     },
-    /// The CA of its own cannot sign, now or at all.
-    #[error("{0}")]
-    Authority(String),
+    /// The CA of one's own cannot sign, now or at all.
+    #[error("the CA in Secret {secret} cannot sign: {why}")]
+    Authority {
+        /// The Secret.
+        secret: String,
+        /// Why.
+        why: String,
+    },
+    /// The CA of one's own could not be kept.
+    #[error(transparent)]
+    Rotation(#[from] rotation::Error),
 }
 
 impl Failure {
@@ -86,7 +95,8 @@ impl Failure {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Cluster(error) => error.is_transient(),
-            Self::Unanswered { .. } | Self::Gone { .. } => true,
+            Self::Rotation(error) => error.is_transient(),
+            Self::Unanswered { .. } | Self::Gone { .. } | Self::Authority { .. } => true,
             _ => false,
         }
     }
@@ -104,7 +114,12 @@ impl Failure {
             Self::Gone { .. } => "Gone",
             Self::Unacceptable { .. } | Self::Unreadable { .. } => "Unacceptable",
             Self::Trust { .. } => "TrustBundle",
-            Self::Authority(_) => "Authority",
+            Self::Authority { .. } => "Authority",
+            Self::Rotation(rotation::Error::Cluster(error)) => match error {
+                cluster::Error::Forbidden { .. } => "Forbidden",
+                _ => "ApiServer",
+            },
+            Self::Rotation(_) => "Authority",
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Whoever issues: a signer behind the CSR API, or a CA of one's own in a Secret.
 
 use super::failure::Failure;
+use super::happening::Happening;
+use super::own::OwnIssuer;
 use super::signer::SignerIssuer;
 use crate::cluster::Cluster;
 use crate::pki::{Certificate, KeyAlgorithm, PrivateKey, San, Usage};
@@ -25,6 +27,7 @@ pub(super) struct Issued {
 #[derive(Debug)]
 pub(super) enum Issuer {
     Signer(Box<SignerIssuer>),
+    Own(Box<OwnIssuer>),
 }
 
 impl Issuer {
@@ -32,18 +35,21 @@ impl Issuer {
     pub(super) fn label(&self) -> &str {
         match self {
             Self::Signer(signer) => signer.label(),
+            Self::Own(own) => own.label(),
         }
     }
 
     pub(super) fn cluster(&self) -> &Cluster {
         match self {
             Self::Signer(signer) => signer.cluster(),
+            Self::Own(own) => own.cluster(),
         }
     }
 
     pub(super) fn usages(&self) -> &[Usage] {
         match self {
             Self::Signer(signer) => signer.usages(),
+            Self::Own(own) => own.usages(),
         }
     }
 
@@ -51,6 +57,7 @@ impl Issuer {
     pub(super) fn waiting(&self) -> Option<String> {
         match self {
             Self::Signer(signer) => signer.waiting(),
+            Self::Own(own) => own.waiting(),
         }
     }
 
@@ -58,16 +65,22 @@ impl Issuer {
     pub(super) async fn prepare(&mut self, order: &Order<'_>) -> Result<(), Failure> {
         match self {
             Self::Signer(signer) => signer.prepare(order).await,
+            Self::Own(_) => Ok(()),
         }
     }
 
     /// Issues what was begun. Dropped half-way, it goes on the next time.
     pub(super) async fn issue(
         &mut self,
-        waiting: &(dyn Fn(String) + Send + Sync),
+        order: &Order<'_>,
+        tell: &(dyn Fn(&Happening) + Send + Sync),
     ) -> Result<Issued, Failure> {
         match self {
-            Self::Signer(signer) => signer.issue(waiting).await,
+            Self::Signer(signer) => {
+                let waiting = |what: String| tell(&Happening::Waiting { what });
+                signer.issue(&waiting).await
+            }
+            Self::Own(own) => own.issue(order, tell).await,
         }
     }
 }

@@ -16,8 +16,11 @@
 //! let sidecar = Sidecar::by_signer(config, cluster, signer)
 //!     .observe(|happening| eprintln!("{happening}"));
 //! let handle = sidecar.handle();
-//! tokio::spawn(sidecar.run(std::future::pending()));
-//! handle.renew();
+//! let serving = std::future::pending::<()>(); // the server itself
+//! tokio::select! {
+//!     ended = sidecar.run(std::future::pending()) => ended?,
+//!     () = serving => handle.renew(), // or whenever a new certificate is wanted
+//! }
 //! # Ok(())
 //! # }
 //! ```
@@ -34,6 +37,7 @@ mod failure;
 mod happening;
 mod held;
 mod issuer;
+mod own;
 mod pod_events;
 mod reload;
 mod served;
@@ -53,6 +57,7 @@ use tokio::time::Instant;
 
 pub use self::failure::Failure;
 pub use self::happening::{Happening, Observer};
+pub use self::own::OwnCa;
 pub use self::pod_events::{PodName, pod_events};
 pub use self::reload::Reload;
 pub use self::served::Probe;
@@ -60,6 +65,7 @@ pub use self::signer::Signer;
 pub use self::trust::TrustSource;
 
 use self::issuer::Issuer;
+use self::own::OwnIssuer;
 use self::signer::SignerIssuer;
 use self::status::Shared;
 use self::turn::Turn;
@@ -170,6 +176,14 @@ impl Sidecar {
         Self::new(config, issuer)
     }
 
+    /// A loop that signs with a CA in a Secret, which it keeps and rotates together with the
+    /// other replicas.
+    #[must_use]
+    pub fn by_own_ca(config: Config, cluster: Cluster, own: OwnCa) -> Self {
+        let issuer = Issuer::Own(Box::new(OwnIssuer::new(cluster, own)));
+        Self::new(config, issuer)
+    }
+
     fn new(config: Config, issuer: Issuer) -> Self {
         let shared = Shared::new(
             config.probe.is_some(),
@@ -197,7 +211,8 @@ impl Sidecar {
         Handle(Arc::clone(&self.shared))
     }
 
-    /// Runs until `shutdown`.
+    /// Runs until `shutdown`. The future stays on its thread: it belongs beside the server in a
+    /// `select!`, or on a `LocalSet`.
     ///
     /// # Errors
     /// When the directory cannot be written to at the start: waiting would not help.
@@ -232,8 +247,11 @@ impl Sidecar {
                 shared.turned(now);
                 let next = turn.take().await;
                 files.refresh();
+                let next = turn.issuer_due().map_or(next, |due| due.min(next));
                 let left = next - OffsetDateTime::now_utc();
                 let pause = Duration::try_from(left).unwrap_or_default().min(TICK);
+                // Nothing that is decided wrongly may take the whole core.
+                let pause = pause.max(Duration::from_millis(5));
                 tokio::select! {
                     () = tokio::time::sleep(pause) => {}
                     () = shared.wake.notified() => {}

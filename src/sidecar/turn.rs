@@ -110,6 +110,14 @@ impl Turn {
         }
     }
 
+    /// When the issuer wants to be looked at.
+    pub(super) fn issuer_due(&self) -> Option<OffsetDateTime> {
+        match &self.issuer {
+            Issuer::Own(own) => own.next(),
+            Issuer::Signer(_) => None,
+        }
+    }
+
     pub(super) fn path(&self) -> &Path {
         self.config.dir.path()
     }
@@ -117,7 +125,8 @@ impl Turn {
     /// Whether pairs can be written here at all.
     pub(super) fn check_directory(&self) -> Result<(), store::Error> {
         let guard = self.config.dir.lock()?;
-        guard.check_writable(self.trust.is_configured(), self.config.force)
+        let with_ca = self.trust.is_configured() || matches!(self.issuer, Issuer::Own(_));
+        guard.check_writable(with_ca, self.config.force)
     }
 
     /// Why the last attempt failed.
@@ -168,7 +177,7 @@ impl Turn {
                 Err(error) => return self.fail(error.into(), now),
             }
         }
-        let plan = self.plan(now);
+        let plan = self.plan_with_ca(now);
         let reason = match (plan, self.because.clone()) {
             (Renewal::Renew(reason), _) | (_, Some(reason)) => reason,
             (Renewal::Rewrite, None) => return self.rewrite(now),
@@ -176,6 +185,9 @@ impl Turn {
         };
         if let Some(retry) = self.retry.filter(|retry| !retry.is_over(now)) {
             return retry.until;
+        }
+        if let Some(until) = self.settles_at(&reason, now) {
+            return until;
         }
         self.renew(reason, now).await
     }
@@ -228,10 +240,17 @@ impl Turn {
     }
 
     async fn refresh_trust(&mut self) {
-        let refreshed = self.trust.refresh(self.issuer.cluster(), false).await;
+        let observer = self.observer.clone();
+        let refreshed = match &mut self.issuer {
+            Issuer::Own(own) => own.tick(false, &move |told| observer(told)).await,
+            Issuer::Signer(signer) => {
+                let read = self.trust.refresh(signer.cluster(), false).await;
+                read.map(drop)
+            }
+        };
         match refreshed {
-            Ok(_) if self.trust.bundle().is_some() => self.trust_problem = None,
-            Ok(_) => {}
+            Ok(()) if self.bundle().is_some() => self.trust_problem = None,
+            Ok(()) => {}
             Err(failure) => {
                 let why = failure.to_string();
                 if self.trust_problem.as_ref() != Some(&why) {
@@ -242,13 +261,50 @@ impl Turn {
         }
     }
 
+    /// What has to be trusted, as far as that is known.
+    fn bundle(&self) -> Option<&TrustBundle> {
+        match &self.issuer {
+            Issuer::Own(own) => own.bundle(),
+            Issuer::Signer(_) => self.trust.bundle(),
+        }
+    }
+
+    /// The plan, and what the CA's own rotation asks for.
+    fn plan_with_ca(&mut self, now: OffsetDateTime) -> Renewal {
+        let plan = self.plan(now);
+        let (Issuer::Own(own), Renewal::Keep { due }) = (&mut self.issuer, &plan) else {
+            return plan;
+        };
+        let Some(leaf) = self.held.as_ref().and_then(Held::leaf) else {
+            return plan;
+        };
+        let share = self.config.seed.share(&leaf.serial);
+        match own.superseded(leaf, share, now) {
+            Some(at) if now >= at => Renewal::Renew(Reason::CaRotated),
+            Some(at) => Renewal::Keep { due: at.min(*due) },
+            None => plan,
+        }
+    }
+
+    /// Until when a pair that works is kept, whatever asks for a new one.
+    fn settles_at(&self, reason: &Reason, now: OffsetDateTime) -> Option<OffsetDateTime> {
+        let Issuer::Own(own) = &self.issuer else {
+            return None;
+        };
+        let works = self.held.as_ref().is_some_and(|held| held.is_usable(now));
+        if !works || matches!(reason, Reason::OtherCa(_) | Reason::NamesMissing(_)) {
+            return None;
+        }
+        own.settles_at(now)
+    }
+
     fn plan(&self, now: OffsetDateTime) -> Renewal {
         let nothing = Existing::Nothing;
         let (existing, record) = match &self.held {
             Some(held) => (&held.existing, held.record.as_ref()),
             None => (&nothing, None),
         };
-        plan_renewal(existing, record, &self.desired, self.trust.bundle(), now)
+        plan_renewal(existing, record, &self.desired, self.bundle(), now)
     }
 
     fn keep(&mut self, due: OffsetDateTime, now: OffsetDateTime) -> OffsetDateTime {
@@ -291,7 +347,7 @@ impl Turn {
 
     /// Puts another bundle beside the pair.
     fn rewrite(&mut self, now: OffsetDateTime) -> OffsetDateTime {
-        let (Some(held), Some(bundle)) = (&self.held, self.trust.bundle()) else {
+        let (Some(held), Some(bundle)) = (&self.held, self.bundle()) else {
             return now;
         };
         let held = held.with_bundle(bundle);
@@ -317,14 +373,14 @@ impl Turn {
             algorithm: self.config.algorithm.unwrap_or_default(),
         };
         let observer = self.observer.clone();
-        let told = move |what: String| observer(&Happening::Waiting { what });
+        let told = move |happening: &Happening| observer(happening);
         // Not to be interrupted: a request that nobody remembers would be left behind.
         if let Err(failure) = self.issuer.prepare(&order).await {
             return self.fail(failure, OffsetDateTime::now_utc());
         }
         let issued = tokio::select! {
             biased;
-            issued = self.issuer.issue(&told) => issued,
+            issued = self.issuer.issue(&order, &told) => issued,
             // The files changed, or somebody asked: look at that first. The request stays.
             () = self.shared.wake.notified() => return now,
         };
@@ -355,9 +411,9 @@ impl Turn {
             names: &self.config.names,
             usages: self.issuer.usages(),
         };
-        accept(&chain, asked, self.trust.bundle(), now)
+        accept(&chain, asked, self.bundle(), now)
             .map_err(|why| Failure::Unacceptable { by, why })?;
-        let bundle = match self.trust.bundle() {
+        let bundle = match self.bundle() {
             Some(bundle) => Some(bundle.clone()),
             None => root_of(&chain),
         };

@@ -7,6 +7,9 @@
     unreachable_pub
 )]
 
+#[path = "../../examples/webhook.rs"]
+#[allow(dead_code)]
+mod example;
 #[path = "../requests/files.rs"]
 #[allow(dead_code)]
 mod files;
@@ -16,8 +19,10 @@ mod support;
 mod directory;
 mod health;
 mod once;
+mod own_ca;
 mod refused;
 mod renewing;
+mod resolver;
 mod rights;
 mod signers;
 mod world;

@@ -41,6 +41,9 @@ pub(super) struct Sidecar {
     /// Sign with a CA of the replicas' own, which this Secret holds
     #[arg(long, value_name = "NAMESPACE/NAME", help_heading = "Issuer")]
     ca_secret: Option<SecretName>,
+    /// With --ca-secret: how long a CA is valid; it is replaced in time [default: 90d]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, help_heading = "Issuer")]
+    ca_validity: Option<Duration>,
     /// With --ca-secret: put the CA into the webhooks of this configuration; repeatable
     #[arg(long = "webhook", value_name = "NAME", help_heading = "Issuer")]
     webhooks: Vec<String>,
@@ -131,7 +134,7 @@ pub(super) fn run(
     runtime::current_thread()?.block_on(async {
         let pod = pod::pod();
         let cluster = Cluster::connect(&kubernetes.access()).await?;
-        let sidecar = sidecar(args, options, &cluster, pod.as_ref())?;
+        let sidecar = sidecar(args, options, &cluster, pod.as_ref());
         if args.once {
             once(args, sidecar, printer).await
         } else {
@@ -146,7 +149,7 @@ fn sidecar(
     options: Options,
     cluster: &Cluster,
     pod: Option<&PodName>,
-) -> anyhow::Result<sidecar::Sidecar> {
+) -> sidecar::Sidecar {
     let replica = pod::replica(pod);
     let config = Config::new(&options.cert_dir, options.names, &replica);
     let access = if args.group_read {
@@ -173,9 +176,9 @@ fn sidecar(
                 timeout: options.timeout,
                 ..Signer::new(&name, &replica)
             };
-            Ok(sidecar::Sidecar::by_signer(config, cluster.clone(), signer))
+            sidecar::Sidecar::by_signer(config, cluster.clone(), signer)
         }
-        From::Secret(secret) => anyhow::bail!("--ca-secret {secret} is not there yet"),
+        From::Secret(own) => sidecar::Sidecar::by_own_ca(config, cluster.clone(), *own),
     }
 }
 

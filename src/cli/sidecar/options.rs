@@ -7,19 +7,21 @@ use rustix::process::Signal;
 use rustls_pki_types::ServerName;
 
 use super::Sidecar;
+use crate::authority::Settings;
 use crate::cli::UsageError;
-use crate::cluster::{ConfigMapName, SecretName};
+use crate::cluster::ConfigMapName;
+use crate::injectable::{Kind, ObjectId};
 use crate::pki::{San, check_size};
 use crate::request::NewRequest;
-use crate::sidecar::{Probe, Reload, Signer, TrustSource};
+use crate::sidecar::{OwnCa, Probe, Reload, Signer, TrustSource};
 
 /// Whoever issues.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) enum From {
     /// A signer of the CertificateSigningRequest API.
     Signer(String),
     /// A CA in a Secret.
-    Secret(SecretName),
+    Secret(Box<OwnCa>),
 }
 
 /// Options that make sense together.
@@ -37,6 +39,9 @@ pub(super) struct Options {
 
 /// The entry of a ConfigMap that Kubernetes' own bundles use (`kube-root-ca.crt`).
 const ENTRY: &str = "ca.crt";
+
+/// How long a CA lives, by default.
+const CA_LIFE: time::Duration = time::Duration::days(90);
 
 fn wrong<T>(message: impl Into<String>) -> Result<T, UsageError> {
     Err(UsageError(message.into()))
@@ -98,6 +103,9 @@ impl Sidecar {
             (None, None) => wrong(
                 "who issues? --signer SIGNER asks through the CertificateSigningRequest API; --ca-secret NAMESPACE/NAME keeps a CA of the replicas' own in a Secret",
             ),
+            (Some(_), None) if self.ca_validity.is_some() => wrong(
+                "--ca-validity goes with --ca-secret: with --signer the CA is somebody else's",
+            ),
             (Some(_), None) if injects => wrong(
                 "--webhook and --crd go with --ca-secret: with --signer the CA is somebody else's, who puts it into the caBundles too (`certtool controller`, or `certtool inject --cluster`)",
             ),
@@ -105,7 +113,66 @@ impl Sidecar {
                 check_signer(signer)?;
                 Ok(From::Signer(signer.clone()))
             }
-            (None, Some(secret)) => Ok(From::Secret(secret.clone())),
+            (None, Some(secret)) => Ok(From::Secret(Box::new(OwnCa {
+                secret: secret.clone(),
+                settings: self.settings()?,
+                objects: self.objects()?,
+                service: self.single_service(),
+            }))),
+        }
+    }
+
+    fn settings(&self) -> Result<Settings, UsageError> {
+        let ca_life = self.ca_validity.unwrap_or(CA_LIFE);
+        let settings = Settings::new(ca_life, self.validity);
+        settings.map_err(|error| UsageError(format!("--ca-validity, --validity: {error}")))
+    }
+
+    /// A name means configurations of either kind, unless it says which: `KIND/NAME`.
+    fn objects(&self) -> Result<Vec<Vec<ObjectId>>, UsageError> {
+        let of = |kind: Kind, name: &str| ObjectId {
+            kind,
+            name: name.to_owned(),
+        };
+        let both = [
+            Kind::ValidatingWebhookConfiguration,
+            Kind::MutatingWebhookConfiguration,
+        ];
+        let mut objects = Vec::new();
+        for text in &self.webhooks {
+            objects.push(match text.split_once('/') {
+                None => both.into_iter().map(|kind| of(kind, text)).collect(),
+                Some((kind, name)) => {
+                    let kind: Kind = kind
+                        .parse()
+                        .map_err(|error| UsageError(format!("--webhook {text}: {error}")))?;
+                    if !both.contains(&kind) {
+                        return wrong(format!(
+                            "--webhook {text} is no webhook configuration; for a CRD there is --crd NAME"
+                        ));
+                    }
+                    vec![of(kind, name)]
+                }
+            });
+        }
+        let crds = self.crds.iter().map(|name| {
+            let name = name.strip_prefix("crd/").unwrap_or(name);
+            vec![of(Kind::CustomResourceDefinition, name)]
+        });
+        objects.extend(crds);
+        let empty = |group: &&Vec<ObjectId>| group.iter().any(|id| id.name.is_empty());
+        match objects.iter().find(empty) {
+            Some(_) => wrong("--webhook and --crd take the name of an object, and one is empty"),
+            None => Ok(objects),
+        }
+    }
+
+    /// An object may have webhooks of other servers: those are left alone, if it is clear which
+    /// are ours.
+    fn single_service(&self) -> Option<(String, String)> {
+        match self.names.services.as_slice() {
+            [service] => Some((service.namespace.clone(), service.name.clone())),
+            _ => None,
         }
     }
 
@@ -297,6 +364,13 @@ mod tests {
             ("+ --ca-secret a/b", "choose one"),
             ("+ --webhook w", "go with --ca-secret"),
             ("+ --crd w", "certtool inject --cluster"),
+            ("+ --ca-validity 9d", "goes with --ca-secret"),
+            (
+                "-- --ca-secret a/b --validity 1y --ca-validity 9d",
+                "--ca-validity",
+            ),
+            ("-- --ca-secret a/b --webhook crd/x", "--crd NAME"),
+            ("-- --ca-secret a/b --webhook what/x", "what"),
             ("+ --validity 9m", "10 minutes"),
             ("+ --validity 100y", "68 years"),
             ("+ --renew-at 0", "between 0 and 1"),
@@ -338,6 +412,7 @@ mod tests {
             ),
         ] {
             let words = words.replace('+', GOOD);
+            let words = words.replace("-- ", "--service hook.shop --cert-dir d ");
             // clap's own usage errors are exit code 2 as well.
             let error = options(&words)
                 .expect_err(&words)

@@ -61,7 +61,20 @@ fn rules(options: &Options, account: &Account) -> Vec<Rule> {
                 rule(group, "certificatesigningrequests", &verbs, None),
             );
         }
-        From::Secret(_) => {}
+        From::Secret(own) => {
+            let (namespace, name) = (&own.secret.namespace, &own.secret.name);
+            let verbs = ["get", "patch"];
+            add(Some(namespace), rule("", "secrets", &verbs, Some(name)));
+            // A create cannot be limited by name.
+            add(Some(namespace), rule("", "secrets", &["create"], None));
+            for id in own.objects.iter().flatten() {
+                let (group, resource) = (id.kind.group(), id.kind.plural());
+                add(
+                    None,
+                    rule(group, resource, &["get", "patch"], Some(&id.name)),
+                );
+            }
+        }
     }
     if let TrustSource::ConfigMap { name, .. } = &options.trust {
         let rule = rule("", "configmaps", &["get"], Some(&name.name));
