@@ -114,12 +114,11 @@ impl Failure {
             Self::Gone { .. } => "Gone",
             Self::Unacceptable { .. } | Self::Unreadable { .. } => "Unacceptable",
             Self::Trust { .. } => "TrustBundle",
-            Self::Authority { .. } => "Authority",
             Self::Rotation(rotation::Error::Cluster(error)) => match error {
                 cluster::Error::Forbidden { .. } => "Forbidden",
                 _ => "ApiServer",
             },
-            Self::Rotation(_) => "Authority",
+            Self::Authority { .. } | Self::Rotation(_) => "Authority",
         }
     }
 }

@@ -123,10 +123,9 @@ impl SignerIssuer {
         let answer = self.answer(waiting).await;
         // Every answer but "not yet" ends the request, a broken connection does not.
         let goes_on = match &answer {
-            Ok(_) => false,
             Err(Failure::Unanswered { .. }) => true,
             Err(Failure::Cluster(error)) => !matches!(error, cluster::Error::NotFound { .. }),
-            Err(_) => false,
+            Ok(_) | Err(_) => false,
         };
         let pending = if goes_on { None } else { self.pending.take() };
         let request = answer?;

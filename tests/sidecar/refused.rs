@@ -23,7 +23,7 @@ async fn answer(world: &World<'_>, names: &str, usages: &str, key: Option<&str>)
     world.write("request.csr", request);
     world.write(
         "extensions",
-        format!("subjectAltName={names}\nextendedKeyUsage={usages}\nbasicConstraints=critical,CA:FALSE\nauthorityKeyIdentifier=keyid\n"),
+        format!("subjectAltName=critical,{names}\nextendedKeyUsage={usages}\nbasicConstraints=critical,CA:FALSE\nauthorityKeyIdentifier=keyid\n"),
     );
     let request = key.unwrap_or("request.csr");
     world.openssl(&format!(
