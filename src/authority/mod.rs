@@ -34,7 +34,7 @@ mod state;
 mod trust;
 mod write;
 
-pub use phase::Phase;
+pub use phase::{Phase, Prospect};
 pub use plan::{Observation, ReadBack, Step, Waiting, check_continuity, plan, plan_first};
 pub use problem::{Broken, Problem};
 pub use read::read;

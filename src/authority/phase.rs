@@ -4,7 +4,7 @@ use std::fmt;
 
 use time::OffsetDateTime;
 
-use super::{CaState, Settings};
+use super::{CaState, Request, Settings};
 
 /// The phase of a CA, computed from its state and the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,5 +87,70 @@ impl CaState {
                 rotates_at: settings.rotates_at(&self.current),
             },
         }
+    }
+}
+
+/// What happens to a CA, and when; without an instant, once it has come true.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prospect {
+    /// Not before this instant.
+    pub at: Option<OffsetDateTime>,
+    /// What.
+    pub what: String,
+}
+
+impl CaState {
+    /// What happens next, in this order.
+    #[must_use]
+    pub fn prospects(&self, settings: &Settings) -> Vec<Prospect> {
+        let at = |at, what: String| Prospect { at: Some(at), what };
+        let once = |what: &str| Prospect {
+            at: None,
+            what: what.to_owned(),
+        };
+        let ends = self.current.authority.certificate().validity.not_after;
+        let mut prospects = Vec::new();
+        match (self.request, &self.next) {
+            (Some(Request::Now), _) => {
+                prospects.push(once("a fresh CA is made, since one was asked for at once"));
+            }
+            (Some(Request::Rotate), None) => {
+                prospects.push(once("the next CA is made, since one was asked for"));
+            }
+            _ => {}
+        }
+        match self.phase(settings) {
+            Phase::Introducing => prospects.push(once(
+                "it signs once every object that should trust it was read back holding it",
+            )),
+            Phase::Publishing => prospects.push(once(
+                "the next CA is settled once every object was read back holding it",
+            )),
+            Phase::Settling { until } => prospects.push(at(
+                until,
+                "the next CA signs, if every object still holds it".to_owned(),
+            )),
+            Phase::External => {
+                let what = "it ends; whoever maintains it has to replace it before";
+                prospects.push(at(ends, what.to_owned()));
+            }
+            Phase::Steady { .. } | Phase::Draining { .. } => {}
+        }
+        let mut retired: Vec<_> = self.retired.iter().collect();
+        retired.sort_by_key(|retired| retired.leaves_end);
+        prospects.extend(retired.into_iter().map(|retired| {
+            let subject = &retired.certificate.subject;
+            at(
+                retired.leaves_end,
+                format!("{subject} leaves the trust bundle"),
+            )
+        }));
+        if let (None, Phase::Steady { .. } | Phase::Draining { .. }) =
+            (self.request, self.phase(settings))
+        {
+            let due = settings.rotates_at(&self.current);
+            prospects.push(at(due, "the next CA is made".to_owned()));
+        }
+        prospects
     }
 }

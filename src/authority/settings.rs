@@ -110,6 +110,20 @@ impl Settings {
         }
     }
 
+    /// The settings that a Secret was last written with, as far as it says.
+    #[must_use]
+    pub fn recorded(policy: Policy) -> Self {
+        let derived = Self::new(policy.ca_life, policy.leaf_life);
+        Self {
+            rotate: true,
+            ca_life: policy.ca_life,
+            rotate_at: policy.rotate_at,
+            leaf_life: policy.leaf_life,
+            settle: policy.settle,
+            ..derived.unwrap_or_else(|_| Self::external())
+        }
+    }
+
     /// Checks settings that were changed by hand.
     ///
     /// # Errors

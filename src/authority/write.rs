@@ -80,6 +80,15 @@ impl Changes {
         Ok(wanted)
     }
 
+    /// A request for a rotation, and nothing else.
+    #[must_use]
+    pub fn requesting(request: Request) -> Self {
+        let mut changes = Self::default();
+        let value = Some(request.as_str().to_owned());
+        changes.annotations.insert(ROTATE_ANNOTATION, value);
+        changes
+    }
+
     /// Whether nothing differs.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -106,7 +106,7 @@ impl Injectables {
                 (Ok(None), _) => published.missing.push(id),
                 (Ok(Some(object)), None) => published.seen.extend(self.seen(&object)?),
                 (Ok(Some(object)), Some(trust)) => {
-                    due.push((self.needs(&object, trust, now), object))
+                    due.push((self.needs(&object, trust, now), object));
                 }
                 (Err(error), None) => return Err(error.into()),
                 (Err(error), Some(_)) => lacking.push(format!("{id}: {error}")),

@@ -118,7 +118,7 @@ fn a_rotation_goes_from_one_steady_state_to_the_next_in_order() {
     let later = end + Duration::SECOND;
     let a = a.certificate().fingerprint();
     assert_eq!(go(&secret, &lacking(), later), Step::Drop(vec![a.clone()]));
-    let state = secret.change(|state| state.dropped(&[a.clone()], later));
+    let state = secret.change(|state| state.dropped(std::slice::from_ref(&a), later));
     assert!(matches!(state.phase(&settings), Phase::Steady { .. }));
     assert_eq!(secret.text("ca.crt"), b.certificate().to_pem());
     assert!(state.trust().former.contains(&a));
