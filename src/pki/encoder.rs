@@ -1,7 +1,7 @@
 //! Writing DER front to back, into one buffer.
 //!
-//! For what is made by the thousand. yasna does the same with a closure and an allocation
-//! for every element, which takes ten times as long.
+//! For what is made by the thousand: rcgen's layout, by yasna, took three times the
+//! instructions, most of them for allocations.
 
 use time::OffsetDateTime;
 
