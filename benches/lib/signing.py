@@ -125,7 +125,7 @@ def build_crypto(root: Path) -> Path:
     cannot have `panic = "abort"`; this takes seconds, and only when something changed.
     """
     messages = output(
-        "cargo", "build", "--release", "--locked", "--message-format", "json",
+        "cargo", "build", "--release", "--locked", "--package", "aws-lc-rs", "--message-format", "json",
         "--manifest-path", root / "Cargo.toml", env=dict(os.environ),
     )
     library, native = None, []

@@ -280,6 +280,7 @@ fn many_are_signed_with_a_progress_bar_on_a_terminal_and_without_one_in_a_script
 #[test]
 fn a_profile_that_signs_nothing_is_named_with_its_file_before_any_request_is_read() {
     let files = with_ca();
+    std::fs::create_dir(files.path("csrs")).unwrap();
     files.csr("csrs/a", "DNS:a.svc");
     files.csr("csrs/b", "DNS:b.svc");
     files.write(
