@@ -136,7 +136,9 @@ def build_crypto(root: Path) -> Path:
             native += [path.removeprefix("native=") for path in message["linked_paths"]]
     if library is None:
         raise Failed("cargo build --release has no aws_lc_rs")
-    source, built = root / "benches/crypto.rs", library.parent.parent / "crypto-floor"
+    # Cargo links what it is asked for into the directory above.
+    release = library.parent.parent if library.parent.name == "deps" else library.parent
+    source, built = root / "benches/crypto.rs", release / "crypto-floor"
     if built.is_file() and built.stat().st_mtime > max(
         library.stat().st_mtime, source.stat().st_mtime
     ):
@@ -145,7 +147,7 @@ def build_crypto(root: Path) -> Path:
     search = [word for path in native for word in ("-L", f"native={path}")]
     output(
         "rustc", "--edition", "2024", "-C", "opt-level=3", "-C", "lto=fat", "-C", "codegen-units=1",
-        "-C", "panic=abort", source, "-L", f"dependency={library.parent}", *search,
+        "-C", "panic=abort", source, "-L", f"dependency={release / 'deps'}", *search,
         "--extern", f"aws_lc_rs={library}", "-o", built, env=dict(os.environ),
     )
     return built
