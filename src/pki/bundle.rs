@@ -1,8 +1,12 @@
 //! Trust bundles: what goes into `caBundle` and `ca.crt`.
 
+use memchr::memmem;
 use time::OffsetDateTime;
 
 use super::{Certificate, CertificateError};
+
+const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
+const END: &[u8] = b"-----END CERTIFICATE-----";
 
 /// A set of certificates in canonical order, so that equal sets are equal bytes.
 ///
@@ -48,6 +52,30 @@ impl TrustBundle {
             return Err(BundleError::Empty);
         }
         Ok(Self::new(Certificate::all_from_pem(text)?))
+    }
+
+    /// What an API server can use of a text, as Go's `CertPool.AppendCertsFromPEM` reads it: every
+    /// CERTIFICATE block that parses. The second value is whether that is all there was.
+    #[must_use]
+    pub fn usable(text: &[u8]) -> (Self, bool) {
+        if let Ok(certificates) = Certificate::all_from_pem(text) {
+            return (Self::new(certificates), true);
+        }
+        let mut certificates = Vec::new();
+        let mut rest = text;
+        while let Some(begin) = memmem::find(rest, BEGIN) {
+            rest = rest.get(begin..).unwrap_or_default();
+            let Some(end) = memmem::find(rest, END) else {
+                break;
+            };
+            let (block, after) = rest.split_at(end + END.len());
+            // After a block without an end, the next one may still be whole.
+            let last = memmem::rfind(block, BEGIN).unwrap_or_default();
+            let block = block.get(last..).unwrap_or_default();
+            certificates.extend(Certificate::all_from_pem(block).unwrap_or_default());
+            rest = after;
+        }
+        (Self::new(certificates), false)
     }
 
     /// The union of two bundles.

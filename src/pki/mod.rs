@@ -18,6 +18,7 @@
 //! of the names (RFC 5280, section 7.1), so that a name is copied as it is.
 
 mod algorithm;
+mod anchors;
 mod assemble;
 mod attribute;
 mod authority;
@@ -46,6 +47,7 @@ mod usage;
 mod verify;
 
 pub use algorithm::{KeyAlgorithm, UnknownAlgorithm};
+pub use anchors::{AnchorError, AnchorWarning, Anchors};
 pub use attribute::Attribute;
 pub use authority::{Authority, CaSpec, Issued};
 pub use authority_error::{AuthorityError, IssueError};

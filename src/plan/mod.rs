@@ -1,10 +1,12 @@
 //! What to do next, as data: state and `now` in, a plan out.
 
+mod ca_bundle;
 mod leaf;
 mod names;
 mod reach;
 mod sign;
 
+pub use ca_bundle::{BundleMode, BundlePlan, UnknownMode, plan_bundle};
 pub use leaf::{Existing, LeafPlan, Reason, Wanted, plan_leaf};
 pub use names::{NameSources, collect_names};
 pub use reach::{LocalAddress, Surroundings, candidates};
