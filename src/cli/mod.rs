@@ -5,6 +5,7 @@
 //! the one [`Printer`]. stdout carries results alone; everything else is stderr.
 
 mod authority;
+mod bootstrap;
 mod ca;
 mod completion;
 mod decide;
@@ -22,6 +23,7 @@ mod list;
 mod local_dev;
 mod man;
 mod output;
+mod pair;
 mod policy;
 mod progress;
 mod report;
@@ -89,6 +91,7 @@ fn run(root: Root, printer: &Printer) -> anyhow::Result<ExitStatus> {
         Command::Fetch(args) => fetch::run(&args, &root.kubernetes, printer),
         Command::Issue(args) => issue::run(&args, &root.kubernetes, printer),
         Command::Ca(args) => ca::run(&args, &root.kubernetes, printer),
+        Command::Bootstrap(args) => bootstrap::run(&args, &root.kubernetes, printer),
         Command::LintConfig(args) => lint_config::run(&args, printer),
         Command::Completion(args) => completion::run(&args, printer),
         Command::Man => man::run(printer),

@@ -4,11 +4,13 @@
 //! version of certtool does not know. Every error names the verb, the object and, when
 //! access is denied, the RBAC rule that grants it.
 
+mod aggregated;
 mod call;
 mod client;
 mod error;
 mod facts;
 mod injectables;
+mod namespaces;
 mod probe;
 mod requests;
 mod secrets;
