@@ -8,13 +8,19 @@ use super::report::Ledger;
 use super::waiting::NotYet;
 use super::{Bootstrap, Job};
 use crate::cli::UsageError;
-use crate::cluster::{Cluster, Selection};
+use crate::cluster::{Cluster, Error, Selection};
 use crate::injectable::{
     ClientConfig, ClientConfigs, Decision, FailurePolicy, Kind, ObjectId, Outcome, Plan, Target,
     examine, plan_ca_bundles, plan_failure_policy,
 };
 use crate::pki::{ServiceName, TrustBundle};
 use crate::plan::{BundleMode, plan_bundle};
+
+/// The kinds that `--webhook` means.
+const CONFIGURATIONS: [Kind; 2] = [
+    Kind::MutatingWebhookConfiguration,
+    Kind::ValidatingWebhookConfiguration,
+];
 
 /// Which objects: those that are named, or all that call a Service.
 #[derive(Debug, Clone)]
@@ -28,6 +34,8 @@ pub(super) struct Choice {
 struct Named {
     shown: String,
     ids: Vec<ObjectId>,
+    /// A webhook's own name, if it may be one.
+    webhook: Option<String>,
 }
 
 /// What was found.
@@ -124,6 +132,19 @@ impl Choice {
                     Some(reason) => reasons.push(reason),
                 }
             }
+            if !any
+                && reasons.is_empty()
+                && let Some(webhook) = &named.webhook
+            {
+                for object in self.find_by_webhook(cluster, webhook).await? {
+                    any = true;
+                    let id = ObjectId::of(&object).filter(|id| !known.contains(id));
+                    if let Some(id) = id {
+                        known.push(id);
+                        found.objects.push(object);
+                    }
+                }
+            }
             if any {
                 continue;
             }
@@ -133,6 +154,32 @@ impl Choice {
             found.missing.extend(reasons);
         }
         Ok(found)
+    }
+
+    /// Configurations with a webhook of this name that calls a Service of ours.
+    async fn find_by_webhook(
+        &self,
+        cluster: &Cluster,
+        webhook: &str,
+    ) -> anyhow::Result<Vec<Value>> {
+        let selection = Selection::default();
+        let lists = CONFIGURATIONS.map(|kind| {
+            cluster.list_injectables(kind, &selection, |object| {
+                let ClientConfigs::Some(configs) = examine(&object).ok()? else {
+                    return None;
+                };
+                configs
+                    .iter()
+                    .any(|config| config.webhook.as_deref() == Some(webhook) && self.calls(config))
+                    .then_some(object)
+            })
+        });
+        match futures::future::try_join_all(lists).await {
+            Ok(lists) => Ok(lists.into_iter().flatten().collect()),
+            // Who may not list names configurations, and there is none of this name.
+            Err(Error::Forbidden { .. }) => Ok(Vec::new()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn find_all(&self, cluster: &Cluster) -> anyhow::Result<Found> {
@@ -199,15 +246,13 @@ impl Named {
         Self {
             shown: id.to_string(),
             ids: vec![id],
+            webhook: None,
         }
     }
 
-    /// certgen's meaning: both kinds of webhook configuration of this name.
+    /// certgen's meaning: both kinds of webhook configuration of this name; or else those that
+    /// have a webhook of this name.
     fn webhook(name: &str) -> Result<Self, UsageError> {
-        const KINDS: [Kind; 2] = [
-            Kind::MutatingWebhookConfiguration,
-            Kind::ValidatingWebhookConfiguration,
-        ];
         if let Some((prefix, name)) = name.split_once('/') {
             return match prefix.parse::<Kind>() {
                 Ok(kind) => Ok(Self::exactly(ObjectId {
@@ -219,7 +264,8 @@ impl Named {
         }
         Ok(Self {
             shown: format!("mutating or validating webhook configuration {name:?}"),
-            ids: KINDS
+            webhook: Some(name.to_owned()),
+            ids: CONFIGURATIONS
                 .map(|kind| ObjectId {
                     kind,
                     name: name.to_owned(),
@@ -290,7 +336,7 @@ impl Job<'_> {
         let results = cluster
             .apply_plans(objects, self.mode, plan, |_| Ok(()))
             .await?;
-        let mut failed: Vec<(ObjectId, crate::cluster::Error)> = Vec::new();
+        let mut failed: Vec<(ObjectId, Error)> = Vec::new();
         let mut gone = Vec::new();
         for (id, result) in results {
             match result {
