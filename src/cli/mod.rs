@@ -15,8 +15,10 @@ mod duration;
 mod exit;
 mod fetch;
 mod genkey;
+mod inject;
 mod input;
 mod issue;
+mod krm;
 mod kubernetes;
 mod lint_config;
 mod list;
@@ -30,6 +32,7 @@ mod report;
 mod root;
 mod runtime;
 mod sign;
+mod sources;
 mod submit;
 
 use std::ffi::OsString;
@@ -92,6 +95,8 @@ fn run(root: Root, printer: &Printer) -> anyhow::Result<ExitStatus> {
         Command::Issue(args) => issue::run(&args, &root.kubernetes, printer),
         Command::Ca(args) => ca::run(&args, &root.kubernetes, printer),
         Command::Bootstrap(args) => bootstrap::run(&args, &root.kubernetes, printer),
+        Command::Inject(args) => inject::run(&args, &root.kubernetes, printer),
+        Command::Krm(args) => krm::run(&args, printer),
         Command::LintConfig(args) => lint_config::run(&args, printer),
         Command::Completion(args) => completion::run(&args, printer),
         Command::Man => man::run(printer),

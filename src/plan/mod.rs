@@ -7,7 +7,7 @@ mod reach;
 mod serving;
 mod sign;
 
-pub use ca_bundle::{BundleMode, BundlePlan, UnknownMode, plan_bundle};
+pub use ca_bundle::{BundleMode, BundlePlan, UnknownMode, plan_bundle, plan_client_config};
 pub use leaf::{Existing, LeafPlan, Reason, Wanted, plan_leaf};
 pub use names::{NameSources, collect_names};
 pub use reach::{LocalAddress, Surroundings, candidates};

@@ -7,9 +7,8 @@ use time::{Duration, OffsetDateTime};
 
 use super::authority::{CaArgs, LocalAuthority};
 use super::report::{self, AuthorityReport, ReasonReport, Report};
-use super::sources;
 use crate::cli::pair::{self, NewPair};
-use crate::cli::{ExitStatus, Format, Printer, duration, instant};
+use crate::cli::{ExitStatus, Format, Printer, duration, instant, sources};
 use crate::injectable::ObjectId;
 use crate::manifest;
 use crate::pki::{Certificate, Grant, Host, KeyAlgorithm, Lifetime, San, ServiceName, TrustBundle};

@@ -14,7 +14,6 @@ mod restore;
 mod run;
 mod select;
 mod signals;
-mod sources;
 mod status;
 
 use clap::{Args, Subcommand};
