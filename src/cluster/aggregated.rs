@@ -1,5 +1,7 @@
 //! Proof that the API server reaches an aggregated API server: a request that it passes on.
 
+use kube::api::GetParams;
+use kube::core::Request;
 use serde_json::Value;
 
 use super::call::Call;
@@ -42,12 +44,9 @@ impl Cluster {
             Err(error) => error.to_string(),
         };
         let said = said.trim();
-        let available = self
-            .get_injectable(&id)
-            .await?
-            .as_ref()
-            .and_then(unavailable);
-        Ok(Some(match available {
+        let request = Request::new(call.path()).get(&id.name, &GetParams::default());
+        let object: Value = self.send(&call, request).await?;
+        Ok(Some(match unavailable(&object) {
             Some(why) => format!("{said}; Available is {why}"),
             None => said.to_owned(),
         }))

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::{Ci, support};
+use base64::{Engine, engine::general_purpose::STANDARD};
+
+use crate::{Ci, ci::certificates, support};
 
 #[test]
 fn a_pair_is_renewed_when_it_does_not_do_any_more_and_the_ca_stays() {
@@ -139,6 +141,46 @@ fn entries_can_have_the_names_that_certgen_gives_them() {
         assert_eq!(ci.bundles(&path).await, [ci.entry("hook-tls", "ca").await]);
         let report = ci
             .bootstrap(&[&names[..], &["-o", "json"]].concat())
+            .done()
+            .json();
+        assert_eq!(report["changed"], false, "{report}");
+    });
+}
+
+#[test]
+fn a_ca_that_is_being_replaced_is_trusted_together_with_its_successor() {
+    support::run(async {
+        let ci = Ci::new("bundle").await;
+        let path = ci.validating().await;
+        let args = ["--secret", &ci.in_namespace("pair"), "--cert-dir", "certs"];
+        ci.bootstrap(&args).done();
+        let leaf = ci.entry("pair", "tls.crt").await;
+        // As a rotation publishes the next CA, before it signs.
+        let ca = ci.entry("pair-ca", "tls.crt").await;
+        let next = support::pki::Ca::new("next").pem;
+        let both = STANDARD.encode(format!("{ca}{next}"));
+        ci.world
+            .patch(
+                &ci.secret_path("pair-ca"),
+                &serde_json::json!({ "data": { "ca.crt": both } }),
+            )
+            .await;
+        ci.bootstrap(&args)
+            .done()
+            .prints("/pair: updated")
+            .prints("certs: updated")
+            .prints("caBundle replaced");
+        let on_disk = std::fs::read_to_string(ci.cert_dir().join("ca.crt")).unwrap();
+        for bundle in [
+            ci.bundles(&path).await.remove(0),
+            ci.entry("pair", "ca.crt").await,
+            on_disk,
+        ] {
+            assert_eq!(certificates(&bundle), 2, "{bundle}");
+        }
+        assert_eq!(ci.entry("pair", "tls.crt").await, leaf);
+        let report = ci
+            .bootstrap(&[&args[..], &["-o", "json"]].concat())
             .done()
             .json();
         assert_eq!(report["changed"], false, "{report}");

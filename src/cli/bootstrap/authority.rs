@@ -8,13 +8,15 @@ use super::report::{AuthorityPlace, Ledger, What};
 use super::waiting::NotYet;
 use crate::cli::authority::from_secret;
 use crate::cli::local_dev::authority::{load_or_make, new_authority};
-use crate::cluster::{Cluster, Error, Mode, SecretName};
-use crate::pki::{Authority, KeyAlgorithm, PrivateKey};
+use crate::cluster::{Cluster, Error, Mode, SecretData, SecretName};
+use crate::pki::{Anchors, Authority, KeyAlgorithm, PrivateKey, TrustBundle};
 use crate::store::CaDir;
 
 /// A CA and where it is.
 pub(super) struct Kept {
     pub(super) authority: Authority,
+    /// What has to be trusted: a CA that is being replaced has its successor beside it.
+    pub(super) anchors: TrustBundle,
     /// What errors call its place.
     pub(super) place: String,
 }
@@ -31,6 +33,7 @@ impl Job<'_> {
         now: OffsetDateTime,
     ) -> anyhow::Result<Kept> {
         let ca = &self.args.ca;
+        let mut anchors = TrustBundle::default();
         let (authority, place, what) = if let Some(path) = &ca.ca_dir {
             let dir = CaDir::new(path).chosen_by("--ca-dir");
             let place = AuthorityPlace::Directory(path.clone());
@@ -49,7 +52,8 @@ impl Job<'_> {
             let place = AuthorityPlace::File(file.clone());
             (ca.load_files()?, place, What::Unchanged)
         } else {
-            let (authority, what) = self.in_secret(cluster, ledger, now).await?;
+            let (authority, bundle, what) = self.in_secret(cluster, ledger, now).await?;
+            anchors = bundle.without_expired(now);
             let place = AuthorityPlace::Secret(self.ca_secret.clone());
             (authority, place, what)
         };
@@ -59,8 +63,13 @@ impl Job<'_> {
             )
         })?;
         ledger.authority(&authority, &place, what);
+        let own = TrustBundle::new([authority.trust_anchor().clone()]);
+        let anchors = Anchors::check(own.merge(&anchors), now)
+            .with_context(|| place.to_string())?
+            .bundle;
         Ok(Kept {
             authority,
+            anchors,
             place: place.to_string(),
         })
     }
@@ -70,11 +79,11 @@ impl Job<'_> {
         cluster: &Cluster,
         ledger: &mut Ledger,
         now: OffsetDateTime,
-    ) -> anyhow::Result<(Authority, What)> {
+    ) -> anyhow::Result<(Authority, TrustBundle, What)> {
         let secret = &self.ca_secret;
-        let read = |data| from_secret(&data).with_context(|| format!("Secret {secret}"));
         if let Some(data) = cluster.get_secret(secret).await? {
-            return Ok((read(data)?, What::Unchanged));
+            let (authority, bundle) = read(secret, &data)?;
+            return Ok((authority, bundle, What::Unchanged));
         }
         let authority = self.new_authority(now)?;
         let cert = authority.certificate().to_pem();
@@ -85,13 +94,14 @@ impl Job<'_> {
             ("ca.crt", cert.as_bytes()),
         ];
         if self.create(cluster, secret, TLS, &data, ledger).await? {
-            return Ok((authority, What::Created));
+            return Ok((authority, TrustBundle::default(), What::Created));
         }
         // Somebody else was faster: theirs is the one.
         let Some(data) = cluster.get_secret(secret).await? else {
             bail!("Secret {secret} comes and goes; run again");
         };
-        Ok((read(data)?, What::Unchanged))
+        let (authority, bundle) = read(secret, &data)?;
+        Ok((authority, bundle, What::Unchanged))
     }
 
     /// Creates a Secret, its namespace too if that was asked for; `false` when there is one.
@@ -135,4 +145,15 @@ impl Job<'_> {
         let key = PrivateKey::generate(KeyAlgorithm::default())?;
         new_authority("certtool CA", key, now)
     }
+}
+
+/// The CA of a Secret, and its trust bundle.
+fn read(secret: &SecretName, data: &SecretData) -> anyhow::Result<(Authority, TrustBundle)> {
+    let authority = from_secret(data).with_context(|| format!("Secret {secret}"))?;
+    let bundle = match data.data.get("ca.crt") {
+        Some(pem) if !pem.is_empty() => TrustBundle::from_pem(pem)
+            .with_context(|| format!("Secret {secret}: could not read ca.crt"))?,
+        _ => TrustBundle::default(),
+    };
+    Ok((authority, bundle))
 }

@@ -13,7 +13,7 @@ mod waiting;
 
 use std::path::PathBuf;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::Args;
 use time::{Duration, OffsetDateTime};
 
@@ -28,7 +28,7 @@ use super::local_dev::certs::{cluster_domain, find_services_in};
 use super::{ExitStatus, Printer, UsageError, duration, runtime};
 use crate::cluster::{Cluster, Mode, SecretName};
 use crate::injectable::{FailurePolicy, ObjectId};
-use crate::pki::{Anchors, Host, KeyAlgorithm, San, ServiceName, TrustBundle};
+use crate::pki::{Host, KeyAlgorithm, San, ServiceName};
 
 /// Make a cluster's webhooks work: CA, serving pair, caBundle, and proof
 ///
@@ -233,20 +233,18 @@ impl<'a> Job<'a> {
             );
         }
         let authority = self.ensure_authority(cluster, ledger, now).await?;
-        let bundle = TrustBundle::new([authority.authority.trust_anchor().clone()]);
-        let anchors = Anchors::check(bundle, now)
-            .with_context(|| format!("the CA in {}", authority.place))?;
+        let anchors = &authority.anchors;
         self.check_secret(cluster, &authority, ledger, now).await?;
         // The bundle before the leaf: a server that takes in the pair at once is trusted.
         let ids: Vec<_> = found.objects.iter().filter_map(ObjectId::of).collect();
-        self.inject(cluster, found.objects, &anchors.bundle, ledger, now)
+        self.inject(cluster, found.objects, anchors, ledger, now)
             .await?;
         self.ensure_pair(cluster, &authority, ledger, now).await?;
         if let Some(missing) = missing {
             return Err(NotYet::new(missing).into());
         }
         if waits && !self.args.no_inject {
-            self.prove(cluster, &ids, &anchors.bundle, ledger).await?;
+            self.prove(cluster, &ids, anchors, ledger).await?;
         }
         if let Some(policy) = self.args.failure_policy {
             self.set_failure_policy(cluster, &ids, policy, ledger)

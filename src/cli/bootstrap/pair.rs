@@ -10,7 +10,7 @@ use crate::cli::UsageError;
 use crate::cli::local_dev::certs::read_existing;
 use crate::cli::pair::{self, NewPair};
 use crate::cluster::{Cluster, Mode, SecretData, SecretName};
-use crate::pki::{Certificate, Grant, Lifetime};
+use crate::pki::{Certificate, Grant, Lifetime, TrustBundle};
 use crate::plan::{Existing, Holder, Reason, ServingPlan, Wanted, holder, plan_serving};
 use crate::store::{self, CertDir, Contents, Force, Pair};
 
@@ -183,7 +183,8 @@ impl Job<'_> {
                     let (Some(pair), Some(leaf)) = (pair, leaf) else {
                         bail!("Secret {secret}: its pair was read and is not there");
                     };
-                    if index == 0 {
+                    let (pair, same) = trusting(pair, &ca.anchors);
+                    if index == 0 && same {
                         ledger.secret(secret, What::Unchanged);
                         return Ok(Chosen {
                             pair,
@@ -265,7 +266,7 @@ impl Job<'_> {
             let plan = plan_serving(&[&existing], &self.wanted(ledger), &ca.authority, now);
             Ok(match (plan, leaf_of(&existing), dir.read()?.into_pair()) {
                 (ServingPlan::Keep(_), Some(leaf), Some(pair)) => Ok(Chosen {
-                    pair,
+                    pair: trusting(pair, &ca.anchors).0,
                     leaf,
                     reason: None,
                 }),
@@ -275,7 +276,7 @@ impl Job<'_> {
         };
         let reason = match plan(ledger)? {
             Ok(kept) => {
-                ledger.cert_dir(dir.path(), What::Unchanged);
+                self.write_dir(dir, &kept.pair, ledger)?;
                 return Ok(kept);
             }
             Err(reason) => reason,
@@ -287,13 +288,11 @@ impl Job<'_> {
         }
         let guard = dir.lock()?;
         // Another process may have made one meanwhile.
-        let reason = match plan(ledger)? {
-            Ok(kept) => {
-                ledger.cert_dir(dir.path(), What::Unchanged);
-                return Ok(kept);
-            }
-            Err(_) => reason,
-        };
+        if let Ok(kept) = plan(ledger)? {
+            drop(guard);
+            self.write_dir(dir, &kept.pair, ledger)?;
+            return Ok(kept);
+        }
         let chosen = self.issue(ca, reason, now)?;
         let what = changed(&guard.read()?);
         guard.write(&chosen.pair, self.force())?;
@@ -321,12 +320,14 @@ impl Job<'_> {
             .map(|service| format!("{service}.svc"));
         let grant = Grant::serving(common_name.as_deref(), self.names.clone(), validity);
         let algorithm = self.args.algorithm.unwrap_or_default();
-        let NewPair { leaf, pair } = pair::issue(&ca.authority, &ca.place, &grant, algorithm, now)
-            .with_context(|| format!("no pair can be issued by the CA in {}", ca.place))?;
+        let NewPair { leaf, mut pair } =
+            pair::issue(&ca.authority, &ca.place, &grant, algorithm, now)
+                .with_context(|| format!("no pair can be issued by the CA in {}", ca.place))?;
         if leaf.validity.not_after < validity.not_after {
             self.printer
                 .warning(&pair::ends_early(&leaf, self.args.validity));
         }
+        pair.ca = Some(ca.anchors.to_pem().into_bytes());
         Ok(Chosen {
             pair,
             leaf,
@@ -355,6 +356,16 @@ impl Job<'_> {
 
 fn read(pair: &Pair) -> Existing {
     Existing::read(&pair.cert, &pair.key, pair.ca.as_deref())
+}
+
+/// The pair with all that has to be trusted beside it, and whether it was there already.
+fn trusting(pair: Pair, anchors: &TrustBundle) -> (Pair, bool) {
+    let there = pair.ca.as_deref().map(TrustBundle::from_pem);
+    if there.is_some_and(|there| there.is_ok_and(|there| there.contains_all(anchors))) {
+        return (pair, true);
+    }
+    let ca = Some(anchors.to_pem().into_bytes());
+    (Pair { ca, ..pair }, false)
 }
 
 fn leaf_of(existing: &Existing) -> Option<Certificate> {

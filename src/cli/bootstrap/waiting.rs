@@ -77,7 +77,7 @@ impl<'a> Waiting<'a> {
                 }
             }
             let (brief, full) = last.clone().unwrap_or_default();
-            if Instant::now() + pause >= deadline {
+            if Instant::now() >= deadline {
                 let _ = tokio::time::timeout(CLEAN_UP, cluster.settled()).await;
                 let after = humantime::format_duration(self.timeout);
                 return Err(TimedOut(format!("timed out after {after}: {full}")).into());
@@ -92,7 +92,7 @@ impl<'a> Waiting<'a> {
                     .progress(&format!("still waiting after {seconds} s: {brief}"));
                 said.1 = Instant::now();
             }
-            tokio::time::sleep(pause).await;
+            tokio::time::sleep_until(deadline.min(Instant::now() + pause)).await;
             pause = (pause * 3 / 2).min(PAUSE.1);
         }
     }
@@ -104,7 +104,9 @@ fn reason(error: &anyhow::Error) -> Option<(String, String)> {
         return Some((brief.clone(), full.clone()));
     }
     let mends = error.downcast_ref::<Error>().is_some_and(|error| {
-        error.is_transient() || matches!(error, Error::Conflict { .. }) || is_terminating(error)
+        error.is_transient()
+            || matches!(error, Error::Conflict { .. } | Error::NoNamespace { .. })
+            || is_terminating(error)
     });
     mends.then(|| {
         let text = format!("{error:#}");

@@ -5,8 +5,10 @@ mod choice;
 mod cluster;
 mod files;
 mod manifests;
+mod outcome;
 mod planner;
 mod report;
+mod search;
 mod stream;
 mod work;
 
@@ -19,7 +21,7 @@ pub(super) use self::choice::{Choice, ChoiceArgs};
 pub(super) use self::planner::{Planner, Wanted};
 use super::dry_run::DryRunArgs;
 use super::kubernetes::KubernetesArgs;
-use super::{ExitStatus, Printer, UsageError};
+use super::{ExitStatus, Printer, UsageError, duration};
 use crate::plan::BundleMode;
 
 /// Put a CA into the caBundle of webhooks: in manifests, or with --cluster in the API server
@@ -58,6 +60,9 @@ pub(super) struct Inject {
     check: bool,
     #[command(flatten)]
     dry_run: DryRunArgs,
+    /// With --cluster: how long to wait for an API server that restarts or does not answer
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration::parse)]
+    timeout: time::Duration,
 }
 
 pub(super) fn run(
