@@ -186,6 +186,12 @@ fn a_second_run_sends_no_write_at_all() {
             first.iter().any(|uri| uri.contains("/secrets")),
             "{first:?}"
         );
+        // The bundle before the leaf.
+        let crd = first
+            .iter()
+            .position(|uri| uri.contains("/customresourcedefinitions/"));
+        let pair = first.iter().rposition(|uri| uri.contains("/secrets"));
+        assert!(crd < pair, "{first:?}");
         ci.bootstrap(&args).done();
         assert_eq!(writes()[first.len()..], [""; 0]);
         // The proof needs a configuration of its own, for as long as it takes.
