@@ -102,7 +102,7 @@ pub(super) fn parse(
 
 /// A CA from a Secret of type `kubernetes.io/tls`. An intermediate CA's issuers may be in
 /// its `ca.crt` instead of following it in `tls.crt`.
-fn from_secret(secret: &SecretData) -> anyhow::Result<Authority> {
+pub(super) fn from_secret(secret: &SecretData) -> anyhow::Result<Authority> {
     let entry = |key: &str| {
         secret
             .data

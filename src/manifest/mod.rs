@@ -25,8 +25,11 @@ mod tree;
 mod verify;
 mod yaml;
 
+pub use self::edit::Edit;
 pub use self::error::{DocumentError, Reason};
-pub use self::inject::{Change, Edited, Injected, Note, inject};
+pub use self::inject::{
+    Change, Edited, Injected, InjectedDocument, Injector, Note, edited, inject,
+};
 pub use self::read::{Located, Objects, objects, to_value};
 pub use self::services::{FoundService, Placeholder, Services, services};
 pub use self::split::{Document, Documents, documents};
