@@ -2,7 +2,12 @@
 
 use serde_json::json;
 
-use crate::{World, support, world::CRDS};
+use crate::{
+    World,
+    meddler::{Event, Meddler},
+    support,
+    world::CRDS,
+};
 
 #[test]
 fn a_list_of_many_pages_is_injected_to_the_last() {
@@ -26,6 +31,24 @@ fn a_list_of_many_pages_is_injected_to_the_last() {
         for path in &paths {
             world.delete(path).await;
         }
+    });
+}
+
+#[test]
+fn a_list_that_expires_half_way_begins_anew_and_reports_each_object_once() {
+    support::run(async {
+        let world = World::new("expired").await;
+        for number in 0..25 {
+            world.validating(&format!("v{number}"), &["a"]).await;
+        }
+        let meddler = Meddler::on(&world, "GET", "continue=", Event::Answers(1, 410));
+        world
+            .as_user(meddler.kubeconfig())
+            .inject("-l %L")
+            .done()
+            .explains("25 caBundles in 25 objects changed, 0 unchanged");
+        // By then the size of the objects is known, and one page is enough.
+        assert_eq!(meddler.seen(), 1);
     });
 }
 
