@@ -4,12 +4,16 @@
 //! version of certtool does not know. Every error names the verb, the object and, when
 //! access is denied, the RBAC rule that grants it.
 
+mod aggregated;
 mod ca_secrets;
 mod call;
 mod client;
 mod error;
 mod facts;
 mod injectables;
+mod namespaces;
+mod pages;
+mod patience;
 mod probe;
 mod requests;
 mod secrets;
@@ -20,7 +24,9 @@ pub use ca_secrets::Written;
 pub use call::Call;
 pub use client::{Access, Cluster};
 pub use error::{Error, Result};
-pub use injectables::{Applied, Mode, Selection};
+pub use injectables::{Applied, Mode};
+pub use pages::{Pages, Selection};
+pub use patience::Patience;
 pub use probe::{ProbeTarget, Until, prove};
 pub use secrets::{NotASecretName, SecretData, SecretName};
 pub use server::{api_server_names, listens};
