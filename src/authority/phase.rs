@@ -146,7 +146,7 @@ impl CaState {
             )
         }));
         if let (None, Phase::Steady { .. } | Phase::Draining { .. }) =
-            (&self.next, self.phase(settings))
+            (self.request, self.phase(settings))
         {
             let due = settings.rotates_at(&self.current);
             prospects.push(at(due, "the next CA is made".to_owned()));

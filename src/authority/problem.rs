@@ -17,7 +17,7 @@ pub struct Broken {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
     /// An entry is not there.
-    #[error("it has no {0}")]
+    #[error("it has no {0}{hint}", hint = hint(.0))]
     Missing(&'static str),
     /// An entry is there without what it belongs to.
     #[error("it has {0} but no {RECORD} that says what that is", RECORD = entry::RECORD)]
@@ -85,6 +85,13 @@ pub enum Problem {
     /// The CA is another one than before.
     #[error("{0}, and nothing in the Secret says that this is wanted")]
     Replaced(String),
+}
+
+fn hint(missing: &str) -> &'static str {
+    match missing {
+        entry::CERT | entry::KEY => "; a CA's Secret has tls.crt and tls.key",
+        _ => "",
+    }
 }
 
 impl Problem {

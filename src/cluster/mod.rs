@@ -4,6 +4,7 @@
 //! version of certtool does not know. Every error names the verb, the object and, when
 //! access is denied, the RBAC rule that grants it.
 
+mod aggregated;
 mod ca_secrets;
 mod call;
 mod client;
@@ -12,6 +13,9 @@ mod error;
 mod events;
 mod facts;
 mod injectables;
+mod namespaces;
+mod pages;
+mod patience;
 mod probe;
 mod requests;
 mod secrets;
@@ -24,7 +28,9 @@ pub use client::{Access, Cluster};
 pub use config_maps::{ConfigMapName, NotAConfigMapName};
 pub use error::{Error, Result};
 pub use events::Event;
-pub use injectables::{Applied, Mode, Selection};
+pub use injectables::{Applied, Mode};
+pub use pages::{Pages, Selection};
+pub use patience::Patience;
 pub use probe::{ProbeTarget, Until, prove};
 pub use secrets::{NotASecretName, SecretData, SecretName};
 pub use server::{api_server_names, listens};

@@ -33,7 +33,8 @@ fn show_tells_the_phase_each_ca_and_what_is_next() {
             .run("ca rotate --secret %S")
             .done()
             .prints("asked for\n")
-            .prints("a rotation")
+            .prints("the next CA is made, since one was asked for\n")
+            .says_nothing_of(": the next CA is made")
             .says_nothing_of("nobody keeps");
     });
 }

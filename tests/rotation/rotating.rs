@@ -1,5 +1,6 @@
 //! Rotations over the API server, `now` passed in.
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use certtool::authority::{
     NotNow, Phase, ROTATE_ANNOTATION, ReadBack, Reason, Settings, Step, Waiting,
 };
@@ -257,5 +258,44 @@ fn lives_of_seconds_work() {
             tokio::time::sleep(pause).await;
         }
         assert_eq!(switches, 2);
+    });
+}
+
+#[test]
+fn a_ca_that_somebody_else_maintains_is_followed_and_never_written() {
+    support::run(async {
+        let world = World::new("external").await;
+        let settings = Settings::external();
+        let mut replica = world.replica(&settings).await;
+        let now = OffsetDateTime::now_utc();
+        let missing = replica.tick(now).await.unwrap_err().to_string();
+        assert!(missing.contains("whoever maintains this CA"), "{missing}");
+        let entries = |name: &str| {
+            let words = format!("ca init --cn {name} --out-dir {name}");
+            let _ = std::fs::remove_dir_all(world.files.path(name));
+            world.files.certtool(&words).done();
+            let read = |file: &str| STANDARD.encode(world.files.read(&format!("{name}/{file}")));
+            json!({ "tls.crt": read("ca.crt"), "tls.key": read("ca.key"), "ca.crt": read("ca.crt") })
+        };
+        world
+            .create_secret(json!({
+                "metadata": { "name": world.secret.name },
+                "type": "kubernetes.io/tls",
+                "data": entries("one"),
+            }))
+            .await;
+        let mut leaves = Vec::new();
+        for name in ["one", "two"] {
+            world.change(json!({ "data": entries(name) })).await;
+            let before = world.stored().await;
+            let tick = replica.settle(now).await;
+            assert_eq!(tick.standing.phase, Phase::External);
+            leaves.push(leaf(&tick, now, Duration::HOUR));
+            let issuer = leaves.last().unwrap().issuer.to_string();
+            assert_eq!(issuer, format!("CN={name}"));
+            let bundle = world.bundle().await;
+            assert!(leaves.iter().all(|leaf| is_trusted(leaf, &bundle, now)));
+            assert_eq!(world.stored().await, before);
+        }
     });
 }
