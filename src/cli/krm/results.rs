@@ -213,7 +213,7 @@ mod tests {
             "kind: ResourceList\n...\n",
         ] {
             let value = value_of(with(list).as_bytes()).unwrap();
-            assert_eq!(value["results"][0]["message"], "no", "{list}");
+            assert_eq!(value["results"][0]["message"], "nothing given", "{list}");
             assert_eq!(value["kind"], "ResourceList");
         }
         let json = with("{\"kind\":\"ResourceList\"}");
