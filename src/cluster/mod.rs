@@ -5,6 +5,7 @@
 //! access is denied, the RBAC rule that grants it.
 
 mod aggregated;
+mod ca_secrets;
 mod call;
 mod client;
 mod error;
@@ -19,6 +20,7 @@ mod secrets;
 mod server;
 mod verdict;
 
+pub use ca_secrets::Written;
 pub use call::Call;
 pub use client::{Access, Cluster};
 pub use error::{Error, Result};

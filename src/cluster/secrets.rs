@@ -72,7 +72,7 @@ pub struct SecretData {
 }
 
 /// The label of what certtool made.
-const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+pub(super) const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 
 impl fmt::Debug for SecretData {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -84,7 +84,7 @@ impl fmt::Debug for SecretData {
     }
 }
 
-fn call(verb: &'static str, secret: &SecretName) -> Call {
+pub(super) fn call(verb: &'static str, secret: &SecretName) -> Call {
     Call::cluster_scoped(verb, "", "v1", "secrets")
         .within(&secret.namespace)
         .on(&secret.name)
@@ -190,7 +190,7 @@ impl Cluster {
     }
 }
 
-fn read(object: &Value) -> Option<SecretData> {
+pub(super) fn read(object: &Value) -> Option<SecretData> {
     let text = |pointer: &str| {
         object
             .pointer(pointer)

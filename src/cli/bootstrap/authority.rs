@@ -149,7 +149,7 @@ impl Job<'_> {
 
 /// The CA of a Secret, and its trust bundle.
 fn read(secret: &SecretName, data: &SecretData) -> anyhow::Result<(Authority, TrustBundle)> {
-    let authority = from_secret(data).with_context(|| format!("Secret {secret}"))?;
+    let authority = from_secret(secret, data)?;
     let bundle = match data.data.get("ca.crt") {
         Some(pem) if !pem.is_empty() => TrustBundle::from_pem(pem)
             .with_context(|| format!("Secret {secret}: could not read ca.crt"))?,
