@@ -23,7 +23,7 @@ pub enum Problem {
     #[error("it has {0} but no {RECORD} that says what that is", RECORD = entry::RECORD)]
     Stray(&'static str),
     /// An entry is not certificates.
-    #[error("{entry} does not read: {why}")]
+    #[error("could not read the CA certificate {entry}: {why}")]
     Certificate {
         /// The entry.
         entry: &'static str,
@@ -31,7 +31,7 @@ pub enum Problem {
         why: CertificateError,
     },
     /// An entry is not a key.
-    #[error("{entry} does not read: {why}")]
+    #[error("could not read the CA key {entry}: {why}")]
     Key {
         /// The entry.
         entry: &'static str,
