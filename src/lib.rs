@@ -9,10 +9,15 @@
 //! * [`policy`]: which certificate signing requests are approved
 //! * [`plan`]: what to do next, as data
 //! * [`request`]: CertificateSigningRequest objects as values
+//! * [`authority`]: a CA that lives in a Secret and rotates
 //!
 //! Shell, doing what a plan says:
 //! * [`store`]: the certificate directory and the CA's
 //! * [`cluster`]: the API server
+//! * [`sidecar`]: the loop that keeps a pair fresh beside its server
+//! * [`resolver`]: a rustls certificate resolver that follows a directory
+//! * [`serve`]: health and metrics over HTTP
+//! * [`rotation`]: keeps the CA in a Secret rotating
 //! * [`cli`]: the command line
 //!
 //! # Invariants
@@ -23,6 +28,7 @@
 //! * a certificate says what was granted and nothing that a request asked for besides;
 //! * nothing is written unless something differs, and only fields that are ours.
 
+pub mod authority;
 pub mod cfssl;
 pub mod cli;
 pub mod cluster;
@@ -32,6 +38,10 @@ pub mod pki;
 pub mod plan;
 pub mod policy;
 pub mod request;
+pub mod resolver;
+pub mod rotation;
+pub mod serve;
+pub mod sidecar;
 pub mod store;
 
 mod entropy;

@@ -6,7 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules that take values and give values.
-const PURE: [&str; 7] = [
+const PURE: [&str; 8] = [
+    "authority",
     "cfssl",
     "injectable",
     "manifest",

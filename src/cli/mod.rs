@@ -5,6 +5,7 @@
 //! the one [`Printer`]. stdout carries results alone; everything else is stderr.
 
 mod authority;
+mod bootstrap;
 mod ca;
 mod completion;
 mod decide;
@@ -24,11 +25,13 @@ mod list;
 mod local_dev;
 mod man;
 mod output;
+mod pair;
 mod policy;
 mod progress;
 mod report;
 mod root;
 mod runtime;
+mod sidecar;
 mod sign;
 mod sources;
 mod submit;
@@ -92,6 +95,8 @@ fn run(root: Root, printer: &Printer) -> anyhow::Result<ExitStatus> {
         Command::Fetch(args) => fetch::run(&args, &root.kubernetes, printer),
         Command::Issue(args) => issue::run(&args, &root.kubernetes, printer),
         Command::Ca(args) => ca::run(&args, &root.kubernetes, printer),
+        Command::Sidecar(args) => sidecar::run(&args, &root.kubernetes, printer),
+        Command::Bootstrap(args) => bootstrap::run(&args, &root.kubernetes, printer),
         Command::Inject(args) => inject::run(&args, &root.kubernetes, printer),
         Command::Krm(args) => krm::run(&args, printer),
         Command::LintConfig(args) => lint_config::run(&args, printer),

@@ -5,8 +5,8 @@ use clap::{Parser, Subcommand};
 use super::kubernetes::KubernetesArgs;
 use super::output::OutputArgs;
 use super::{
-    ca, completion, decide, describe, fetch, genkey, inject, issue, krm, lint_config, list,
-    local_dev, sign, submit,
+    bootstrap, ca, completion, decide, describe, fetch, genkey, inject, issue, krm, lint_config,
+    list, local_dev, sidecar, sign, submit,
 };
 
 const AFTER_HELP: &str = "\
@@ -40,6 +40,8 @@ pub(super) enum Command {
     Fetch(fetch::Fetch),
     Issue(Box<issue::Issue>),
     Ca(ca::Ca),
+    Sidecar(Box<sidecar::Sidecar>),
+    Bootstrap(Box<bootstrap::Bootstrap>),
     Inject(Box<inject::Inject>),
     Krm(krm::Krm),
     LintConfig(lint_config::LintConfig),

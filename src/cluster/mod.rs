@@ -4,11 +4,16 @@
 //! version of certtool does not know. Every error names the verb, the object and, when
 //! access is denied, the RBAC rule that grants it.
 
+mod aggregated;
+mod ca_secrets;
 mod call;
 mod client;
+mod config_maps;
 mod error;
+mod events;
 mod facts;
 mod injectables;
+mod namespaces;
 mod pages;
 mod patience;
 mod probe;
@@ -17,9 +22,12 @@ mod secrets;
 mod server;
 mod verdict;
 
+pub use ca_secrets::Written;
 pub use call::Call;
 pub use client::{Access, Cluster};
+pub use config_maps::{ConfigMapName, NotAConfigMapName};
 pub use error::{Error, Result};
+pub use events::Event;
 pub use injectables::{Applied, Mode};
 pub use pages::{Pages, Selection};
 pub use patience::Patience;

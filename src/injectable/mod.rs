@@ -15,6 +15,7 @@ mod ca_bundle;
 mod client_config;
 mod detach;
 mod error;
+mod failure_policy;
 mod kind;
 mod managers;
 mod partial;
@@ -30,6 +31,7 @@ pub use self::client_config::{
 };
 pub use self::detach::{OnDrift, detach};
 pub use self::error::{BadBundle, Error, Result};
+pub use self::failure_policy::{FailurePolicy, UnknownFailurePolicy, plan_failure_policy};
 pub use self::kind::{Kind, ObjectId, UnknownKind};
 pub use self::managers::{Manager, Tool, ca_bundle_owners, managers};
 pub use self::partial::Partial;

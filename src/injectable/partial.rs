@@ -49,6 +49,8 @@ const KEPT: Keep = Keep::Fields(&[
         "spec",
         Keep::Fields(&[
             ("conversion", Keep::All),
+            ("group", Keep::All),
+            ("version", Keep::All),
             ("service", Keep::All),
             ("caBundle", Keep::All),
             ("insecureSkipTLSVerify", Keep::All),
@@ -56,7 +58,11 @@ const KEPT: Keep = Keep::Fields(&[
     ),
 ]);
 
-const WEBHOOK: Keep = Keep::Fields(&[("name", Keep::All), ("clientConfig", Keep::All)]);
+const WEBHOOK: Keep = Keep::Fields(&[
+    ("name", Keep::All),
+    ("clientConfig", Keep::All),
+    ("failurePolicy", Keep::All),
+]);
 
 /// An entry of `metadata.managedFields`: who owns client configs.
 const MANAGED: Keep = Keep::Fields(&[
@@ -178,7 +184,8 @@ mod tests {
 
     use super::super::fixtures::{CA, api_service, crd, validating};
     use super::super::{
-        AttachTo, Decision, Record, attach, client_configs, managers, plan_ca_bundles,
+        AttachTo, Decision, FailurePolicy, Record, attach, client_configs, managers,
+        plan_ca_bundles, plan_failure_policy,
     };
     use super::*;
 
@@ -227,6 +234,8 @@ mod tests {
             assert_ne!(part, whole);
             assert_eq!(client_configs(&part), client_configs(&whole));
             assert_eq!(plan_ca_bundles(&part, set), plan_ca_bundles(&whole, set));
+            let fail = |object| plan_failure_policy(object, FailurePolicy::Ignore, |_| true);
+            assert_eq!(fail(&part), fail(&whole));
             assert_eq!(managers(&part), managers(&whole));
             assert!(!managers(&part).is_empty());
             assert_eq!(Record::of_object(&part), Record::of_object(&whole));

@@ -36,9 +36,13 @@ impl Edit {
         let Text::Own(text) = &self.text else {
             return self;
         };
-        let Some((before, after)) = text.split_once(&**value) else {
+        // There are a few bytes around it at most.
+        let around = text.len().saturating_sub(value.len());
+        let at = (0..=around).find(|at| text.as_bytes()[*at..].starts_with(value.as_bytes()));
+        let Some((before, rest)) = at.and_then(|at| text.split_at_checked(at)) else {
             return self;
         };
+        let after = rest.get(value.len()..).unwrap_or_default();
         Self {
             range: self.range,
             text: Text::Around(before.into(), Arc::clone(value), after.into()),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::edit::{Edit, replace_plain, set_bundle};
 use super::error::{DocumentError, Fault, Reason};
 use super::read::{candidates, error_at, identify, load, may_hold_injectable};
-use super::skeleton::Skeleton;
+use super::skeleton::Sketch;
 use super::split::{Document, documents};
 use super::tree::{Content, NodeId, Tree};
 use super::verify::verify;
@@ -150,13 +150,14 @@ impl<D: FnMut(&ClientConfig, &ObjectId) -> Decision> Injector<D> {
         }
         let one = |error: DocumentError| vec![error];
         let text = document.text().map_err(one)?;
-        let skeleton = Skeleton::of_document(document, text);
-        let Some(tree) = load(document, text, skeleton.as_ref()).map_err(one)? else {
+        let mut sketch = Sketch::of_document(document, text);
+        let fast = sketch.tree.take();
+        let Some(tree) = load(document, text, fast, &sketch).map_err(one)? else {
             return Ok(InjectedDocument::default());
         };
         let mut injected = InjectedDocument::default();
         let wishes = self.wishes(document, &tree, &mut injected)?;
-        let (mut edits, changes) = edits(document, text, &tree, &wishes, &mut self.bundles)?;
+        let (mut edits, changes) = edits(document, text, &tree, &wishes)?;
         if edits.is_empty() {
             return Ok(injected);
         }
@@ -176,27 +177,43 @@ impl<D: FnMut(&ClientConfig, &ObjectId) -> Decision> Injector<D> {
 
 /// The bundles that occur, each with its base64 once it was needed.
 #[derive(Debug, Default)]
-struct Bundles(HashMap<Arc<[u8]>, Option<Arc<str>>>);
+struct Bundles {
+    all: HashMap<Arc<[u8]>, Option<Arc<str>>>,
+    /// The last one: mostly it is the next one too.
+    last: Option<(Arc<[u8]>, Arc<str>)>,
+}
 
 impl Bundles {
     /// Where every object has a bundle of its own, remembering them is of no use.
     const LIMIT: usize = 256;
 
     fn shared(&mut self, pem: &[u8]) -> Arc<[u8]> {
-        if let Some((known, _)) = self.0.get_key_value(pem) {
+        if let Some((last, _)) = &self.last
+            && **last == *pem
+        {
+            return Arc::clone(last);
+        }
+        if let Some((known, _)) = self.all.get_key_value(pem) {
             return Arc::clone(known);
         }
-        if self.0.len() >= Self::LIMIT {
-            self.0.clear();
+        if self.all.len() >= Self::LIMIT {
+            self.all.clear();
         }
         let pem: Arc<[u8]> = pem.into();
-        self.0.insert(Arc::clone(&pem), None);
+        self.all.insert(Arc::clone(&pem), None);
         pem
     }
 
     fn encoded(&mut self, pem: &Arc<[u8]>) -> Arc<str> {
-        let entry = self.0.entry(Arc::clone(pem)).or_default();
-        Arc::clone(entry.get_or_insert_with(|| encode(pem).into()))
+        if let Some((last, base64)) = &self.last
+            && Arc::ptr_eq(last, pem)
+        {
+            return Arc::clone(base64);
+        }
+        let entry = self.all.entry(Arc::clone(pem)).or_default();
+        let base64 = Arc::clone(entry.get_or_insert_with(|| encode(pem).into()));
+        self.last = Some((Arc::clone(pem), Arc::clone(&base64)));
+        base64
     }
 }
 
@@ -210,6 +227,8 @@ pub(super) struct Wish {
     object_at: usize,
     /// The bundle that it should have in the end, when that is a usable one.
     pub(super) wanted: Option<Arc<[u8]>>,
+    /// Its text in base64, when it is to be written.
+    pub(super) base64: Option<Arc<str>>,
     /// Whether it has another one now.
     pub(super) differs: bool,
     /// Whether `insecureSkipTLSVerify` has to become false.
@@ -344,14 +363,20 @@ impl Wish {
         bundles: &mut Bundles,
     ) -> Self {
         let old = config.ca_bundle.pem();
+        let differs = new.is_some() && new != old;
+        let wanted = new.or(old).map(|pem| bundles.shared(pem));
         Self {
             object: Arc::clone(id),
             webhook: config.webhook,
             pointer,
             object_at,
-            differs: new.is_some() && new != old,
+            base64: wanted
+                .as_ref()
+                .filter(|_| differs)
+                .map(|pem| bundles.encoded(pem)),
+            differs,
             verify: new.is_some() && config.insecure_skip_tls_verify,
-            wanted: new.or(old).map(|pem| bundles.shared(pem)),
+            wanted,
             line,
         }
     }
@@ -368,7 +393,6 @@ fn edits(
     text: &str,
     tree: &Tree<'_>,
     wishes: &Wishes,
-    bundles: &mut Bundles,
 ) -> Result<(Vec<Edit>, Vec<Change>), Errors> {
     let mut edits = Vec::new();
     let mut changes = Vec::new();
@@ -388,12 +412,9 @@ fn edits(
             });
             continue;
         }
-        if wish.differs
-            && let Some(new) = &wish.wanted
-        {
-            let base64 = bundles.encoded(new);
-            match bundle_edit(text, tree, *place, new, &base64, wishes) {
-                Ok(edit) => edits.extend(edit.map(|edit| edit.sharing(&base64))),
+        if let (Some(new), Some(base64)) = (&wish.wanted, &wish.base64) {
+            match bundle_edit(text, tree, *place, new, base64, wishes) {
+                Ok(edit) => edits.extend(edit.map(|edit| edit.sharing(base64))),
                 Err(Refusal::Layout(reason)) => {
                     fail(layout(reason));
                     continue;

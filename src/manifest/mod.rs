@@ -16,6 +16,7 @@ mod edit;
 mod error;
 mod inject;
 mod json;
+mod outline;
 mod read;
 mod scalar;
 mod services;

@@ -1,9 +1,10 @@
 //! Authorities: a CA certificate with its key, and what they issue.
 
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
 use super::assemble::{self, AssembleError, IssuerSide};
 use super::certificate::hex;
+use super::pem_blocks;
 use super::{
     AuthorityError, CaConstraint, Certificate, DistinguishedName, Grant, IssueError,
     NameConstraints, PrivateKey, PublicKey, Serial, Usage, Validity, check_size,
@@ -17,6 +18,7 @@ pub struct Authority {
     /// What certifies it, in order; empty for a root.
     above: Vec<Certificate>,
     key: PrivateKey,
+    leaf_limit: Option<Duration>,
 }
 
 /// What a new self-signed CA is to be.
@@ -30,6 +32,28 @@ pub struct CaSpec {
     pub path_length: Option<u8>,
     /// Names that it may issue for.
     pub name_constraints: NameConstraints,
+}
+
+/// A certificate as issued, not read again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Issued {
+    der: Vec<u8>,
+    /// The dates that it has.
+    pub validity: Validity,
+}
+
+impl Issued {
+    /// The DER encoding.
+    #[must_use]
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// The PEM text, one block.
+    #[must_use]
+    pub fn to_pem(&self) -> String {
+        pem_blocks::encode("CERTIFICATE", &self.der)
+    }
 }
 
 impl From<AssembleError> for IssueError {
@@ -105,7 +129,30 @@ impl Authority {
             certificate,
             above,
             key,
+            leaf_limit: None,
         })
+    }
+
+    /// The same authority, which from now on signs nothing that ends later than `limit` after
+    /// it is signed: a CA that rotates has to know when the last of its leaves has ended.
+    #[must_use]
+    pub fn with_leaf_limit(mut self, limit: Option<Duration>) -> Self {
+        self.leaf_limit = limit;
+        self
+    }
+
+    /// The longest life that it gives, counted from the signature; `None` for its own.
+    #[must_use]
+    pub fn leaf_limit(&self) -> Option<Duration> {
+        self.leaf_limit
+    }
+
+    /// The last instant of whatever it signs at `now`.
+    #[must_use]
+    pub fn latest_end(&self, now: OffsetDateTime) -> OffsetDateTime {
+        let own = self.certificate.validity.not_after;
+        self.leaf_limit
+            .map_or(own, |limit| own.min(now.saturating_add(limit)))
     }
 
     /// A new self-signed authority.
@@ -153,7 +200,7 @@ impl Authority {
             key_identifier: None,
             key: &key,
         };
-        let der = assemble::certificate(grant, key.public_key(), serial, &issuer)
+        let der = assemble::certificate(grant, grant.validity, key.public_key(), serial, &issuer)
             .map_err(|error| failed(error.to_string()))?;
         let certificate = Certificate::from_der(&der).map_err(|error| failed(error.to_string()))?;
         Self::new(vec![certificate], key)
@@ -219,7 +266,7 @@ impl Authority {
     }
 
     /// Issues a certificate for `public_key` that says what `grant` says and no more,
-    /// its dates cut to the CA's own.
+    /// its dates cut to the CA's own and to [`Authority::leaf_limit`].
     ///
     /// # Errors
     /// See [`IssueError`].
@@ -230,6 +277,37 @@ impl Authority {
         now: OffsetDateTime,
         serial: Serial,
     ) -> Result<Certificate, IssueError> {
+        let issued = self.encode(public_key, grant, now, serial)?;
+        Certificate::from_der(&issued.der).map_err(|error| IssueError::Content(error.to_string()))
+    }
+
+    /// As [`Authority::issue`], for those who need the encoding alone: the certificate is
+    /// read again only when there is something in it that certtool did not lay out itself.
+    ///
+    /// # Errors
+    /// See [`IssueError`].
+    pub fn issue_encoded(
+        &self,
+        public_key: &PublicKey,
+        grant: &Grant,
+        now: OffsetDateTime,
+        serial: Serial,
+    ) -> Result<Issued, IssueError> {
+        let issued = self.encode(public_key, grant, now, serial)?;
+        if !grant.extensions.is_empty() {
+            Certificate::from_der(&issued.der)
+                .map_err(|error| IssueError::Content(error.to_string()))?;
+        }
+        Ok(issued)
+    }
+
+    fn encode(
+        &self,
+        public_key: &PublicKey,
+        grant: &Grant,
+        now: OffsetDateTime,
+        serial: Serial,
+    ) -> Result<Issued, IssueError> {
         self.check_valid_at(now)?;
         let ca = self.certificate();
         if grant.names.is_empty() && grant.subject.is_empty() {
@@ -252,7 +330,7 @@ impl Authority {
         self.check_names(grant)?;
         let validity = Validity::new(
             grant.validity.not_before.max(ca.validity.not_before),
-            grant.validity.not_after.min(ca.validity.not_after),
+            grant.validity.not_after.min(self.latest_end(now)),
         );
         if validity.not_before >= validity.not_after {
             return Err(IssueError::EmptyValidity {
@@ -265,12 +343,8 @@ impl Authority {
             key_identifier: ca.subject_key_id.as_deref(),
             key: &self.key,
         };
-        let grant = Grant {
-            validity,
-            ..grant.clone()
-        };
-        let der = assemble::certificate(&grant, public_key, serial, &issuer)?;
-        Certificate::from_der(&der).map_err(|error| IssueError::Content(error.to_string()))
+        let der = assemble::certificate(grant, validity, public_key, serial, &issuer)?;
+        Ok(Issued { der, validity })
     }
 
     fn check_names(&self, grant: &Grant) -> Result<(), IssueError> {

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
+use super::instant;
 use crate::pki::{
     Authority, BACKDATE, Certificate, KeyAlgorithm, PrivateKey, PublicKeyKind, San, TrustBundle,
     Usage, Validity, verify_server,
@@ -113,6 +113,16 @@ pub enum Reason {
     Algorithm(KeyAlgorithm),
     /// The user said so.
     Forced,
+    /// It has names that are not wanted any more.
+    NamesNotWanted(Vec<San>),
+    /// It was issued by this signer, or from this Secret, and another one is configured now.
+    OtherIssuer(String),
+    /// Somebody asked for it while the program ran.
+    Asked,
+    /// The CA that signed it signs no more.
+    CaRotated,
+    /// The files were removed or changed while the program ran.
+    FilesChanged,
 }
 
 impl Reason {
@@ -132,6 +142,11 @@ impl Reason {
             Self::BundleDiffers => "BundleDiffers",
             Self::Algorithm(_) => "Algorithm",
             Self::Forced => "Forced",
+            Self::NamesNotWanted(_) => "NamesNotWanted",
+            Self::OtherIssuer(_) => "OtherIssuer",
+            Self::Asked => "Asked",
+            Self::CaRotated => "CARotated",
+            Self::FilesChanged => "FilesChanged",
         }
     }
 }
@@ -143,23 +158,25 @@ impl fmt::Display for Reason {
             Self::Unusable(why) => write!(f, "the pair could not be read ({why})"),
             Self::KeyMismatch => f.write_str("the key did not belong to the certificate"),
             Self::OtherCa(issuer) => write!(f, "the pair was signed by another CA ({issuer})"),
-            Self::Expired(at) => write!(f, "the certificate expired on {}", date(*at)),
+            Self::Expired(at) => write!(f, "the certificate expired on {}", instant(*at)),
             Self::NotYetValid(at) => {
-                write!(f, "the certificate was not valid before {}", date(*at))
+                write!(f, "the certificate was not valid before {}", instant(*at))
             }
             Self::RenewalDue(at) => write!(
                 f,
                 "the certificate was due for renewal, since it ends on {}",
-                date(*at)
+                instant(*at)
             ),
-            Self::NamesMissing(names) => {
-                let shown: Vec<_> = names.iter().take(5).map(San::value).collect();
-                write!(f, "the certificate lacked {}", shown.join(", "))?;
-                if names.len() > shown.len() {
-                    write!(f, " and {} more", names.len() - shown.len())?;
-                }
-                Ok(())
-            }
+            Self::NamesMissing(names) => write!(f, "the certificate lacked {}", some(names)),
+            Self::NamesNotWanted(names) => write!(
+                f,
+                "the certificate had names that are not wanted: {}",
+                some(names)
+            ),
+            Self::OtherIssuer(issuer) => write!(f, "the pair was issued by {issuer}"),
+            Self::Asked => f.write_str("it was asked for"),
+            Self::CaRotated => f.write_str("another CA signs now"),
+            Self::FilesChanged => f.write_str("the files were removed or changed by another hand"),
             Self::NotForServing => f.write_str("the certificate was not for server authentication"),
             Self::BundleDiffers => {
                 f.write_str("the ca.crt beside the pair was missing or not this CA's")
@@ -259,11 +276,17 @@ fn renewal(validity: &Validity, fraction: f64) -> OffsetDateTime {
     Validity::new(signed, validity.not_after).at_fraction(fraction)
 }
 
-fn date(at: OffsetDateTime) -> String {
-    at.format(&Rfc3339).unwrap_or_else(|_| at.to_string())
+/// The first few names.
+fn some(names: &[San]) -> String {
+    let shown: Vec<_> = names.iter().take(5).map(San::value).collect();
+    let mut text = shown.join(", ");
+    if names.len() > shown.len() {
+        text.push_str(&format!(" and {} more", names.len() - shown.len()));
+    }
+    text
 }
 
-fn is_of(key: &PrivateKey, algorithm: KeyAlgorithm) -> bool {
+pub(super) fn is_of(key: &PrivateKey, algorithm: KeyAlgorithm) -> bool {
     use crate::pki::Curve;
     matches!(
         (key.public_key().kind(), algorithm),

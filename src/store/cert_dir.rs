@@ -227,6 +227,36 @@ impl CertDirGuard<'_> {
             .inspect_err(|_| fsops::remove_dirs(self.lock.created()))
     }
 
+    /// Whether a pair could be written here, with `ca.crt` if `with_ca`: tried with an empty data
+    /// directory, which is removed again. So that no certificate is asked for in vain.
+    ///
+    /// # Errors
+    /// Those of [`CertDirGuard::write`], as far as they can be known before.
+    pub fn check_writable(&self, with_ca: bool, force: Force) -> Result<(), Error> {
+        self.try_out(with_ca, force)
+            .inspect_err(|_| fsops::remove_dirs(self.lock.created()))
+    }
+
+    fn try_out(&self, with_ca: bool, force: Force) -> Result<(), Error> {
+        let CertDir {
+            path: dir,
+            flag,
+            access,
+            durability,
+            ..
+        } = self.dir;
+        let layout = Layout::inspect(dir, flag)?;
+        let pair = Pair {
+            cert: Vec::new(),
+            key: Vec::new(),
+            ca: with_ca.then(Vec::new),
+        };
+        self.check(&layout.in_the_way(with_ca), &pair, &layout, force)?;
+        let tried = Generation::create(dir, &[(CERT, b"")], *access, *durability, flag)?;
+        tried.remove(dir);
+        Ok(())
+    }
+
     fn write_pair(&self, pair: &Pair, force: Force) -> Result<Written, Error> {
         let CertDir {
             path: dir,

@@ -30,6 +30,7 @@ mod lock;
 mod pair;
 pub mod secret_file;
 mod session;
+mod watch;
 
 pub use self::attachments::{Attachment, Attachments, AttachmentsFile};
 pub use self::ca_dir::{CaDir, CaFiles, CaGuard};
@@ -38,6 +39,7 @@ pub use self::error::{Error, Found};
 pub use self::layout::{CA, CERT, KEY};
 pub use self::pair::{Contents, Foreign, Origin, Pair};
 pub use self::session::Session;
+pub use self::watch::{DirWatch, Stamp};
 
 /// Whether a write waits until the disk has it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

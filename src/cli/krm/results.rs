@@ -192,7 +192,7 @@ mod tests {
     use super::*;
 
     fn with(list: &str) -> String {
-        let results = [Result::error("no".to_owned())];
+        let results = [Result::error("nothing given".to_owned())];
         String::from_utf8(with_results(list.as_bytes(), &results).unwrap()).unwrap()
     }
 
@@ -200,7 +200,7 @@ mod tests {
     fn results_are_appended_and_comments_stay() {
         assert_eq!(
             with("kind: ResourceList # c\nitems:\n- a: 1 # d"),
-            "kind: ResourceList # c\nitems:\n- a: 1 # d\nresults:\n- message: 'no'\n  severity: error\n"
+            "kind: ResourceList # c\nitems:\n- a: 1 # d\nresults:\n- message: nothing given\n  severity: error\n"
         );
     }
 
@@ -213,7 +213,7 @@ mod tests {
             "kind: ResourceList\n...\n",
         ] {
             let value = value_of(with(list).as_bytes()).unwrap();
-            assert_eq!(value["results"][0]["message"], "no", "{list}");
+            assert_eq!(value["results"][0]["message"], "nothing given", "{list}");
             assert_eq!(value["kind"], "ResourceList");
         }
         let json = with("{\"kind\":\"ResourceList\"}");

@@ -2,8 +2,8 @@
 //! cluster's webhooks pointed at it and back.
 
 mod attach;
-mod authority;
-mod certs;
+pub(super) mod authority;
+pub(super) mod certs;
 mod detach;
 mod job;
 mod proof;

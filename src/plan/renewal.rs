@@ -1,0 +1,377 @@
+//! When a pair that is kept by a loop is renewed, and why.
+
+use time::OffsetDateTime;
+
+use super::Seed;
+use super::leaf::{Existing, Reason, is_of};
+use crate::pki::{
+    BACKDATE, Certificate, KeyAlgorithm, San, TrustBundle, Usage, Validity, verify_server,
+};
+
+/// How much earlier than asked a renewal may be, as a share of the time until it.
+const SPREAD: f64 = 0.1;
+
+/// What a pair is to be, as long as its loop runs.
+#[derive(Debug, Clone)]
+pub struct Desired {
+    /// Its names, these and no others.
+    pub names: Vec<San>,
+    /// The key algorithm, when the user insists on one.
+    pub algorithm: Option<KeyAlgorithm>,
+    /// After which fraction of its life it is renewed, at the latest.
+    pub renew_at: f64,
+    /// What spreads the replicas.
+    pub seed: Seed,
+    /// Who issues it: a signer's name, or a Secret's.
+    pub issuer: String,
+}
+
+/// What is known of a leaf that is not in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeafRecord {
+    /// The SHA-256 of the leaf that it is about.
+    pub fingerprint: String,
+    /// [`Desired::issuer`] of that time.
+    pub issuer: String,
+    /// When it was received.
+    pub received: OffsetDateTime,
+}
+
+/// What to do about the pair.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Renewal {
+    /// Nothing before this instant.
+    Keep {
+        /// When it is due.
+        due: OffsetDateTime,
+    },
+    /// The pair is good, but what is to be trusted is another bundle than beside it.
+    Rewrite,
+    /// Get a new one.
+    Renew(Reason),
+}
+
+/// Decides about a pair. `trust` is what it has to verify with, when that is known.
+#[must_use]
+pub fn plan_renewal(
+    existing: &Existing,
+    record: Option<&LeafRecord>,
+    desired: &Desired,
+    trust: Option<&TrustBundle>,
+    now: OffsetDateTime,
+) -> Renewal {
+    let (leaf, intermediates, key, bundle) = match existing {
+        Existing::Nothing => return Renewal::Renew(Reason::Missing),
+        Existing::Unusable(why) => return Renewal::Renew(Reason::Unusable(why.clone())),
+        Existing::Pair {
+            leaf,
+            intermediates,
+            key,
+            bundle,
+        } => (leaf, intermediates, key, bundle),
+    };
+    if leaf.public_key != *key.public_key() {
+        return Renewal::Renew(Reason::KeyMismatch);
+    }
+    if let Some(reason) = unusable(leaf, intermediates, trust, now) {
+        return Renewal::Renew(reason);
+    }
+    let names = &desired.names;
+    let missing: Vec<San> = names
+        .iter()
+        .filter(|name| !leaf.covers(name))
+        .cloned()
+        .collect();
+    if !missing.is_empty() {
+        return Renewal::Renew(Reason::NamesMissing(missing));
+    }
+    let more = leaf.names.iter().filter(|name| !names.contains(name));
+    let more: Vec<San> = more.cloned().collect();
+    if !more.is_empty() {
+        return Renewal::Renew(Reason::NamesNotWanted(more));
+    }
+    if let Some(algorithm) = desired
+        .algorithm
+        .filter(|algorithm| !is_of(key, *algorithm))
+    {
+        return Renewal::Renew(Reason::Algorithm(algorithm));
+    }
+    let record = record.filter(|record| record.fingerprint == leaf.fingerprint());
+    if let Some(record) = record.filter(|record| record.issuer != desired.issuer) {
+        return Renewal::Renew(Reason::OtherIssuer(record.issuer.clone()));
+    }
+    let due = due(leaf, record, desired, trust);
+    if now >= due {
+        return Renewal::Renew(Reason::RenewalDue(leaf.validity.not_after));
+    }
+    match trust {
+        Some(trust) if bundle.as_ref() != Some(trust) => Renewal::Rewrite,
+        _ => Renewal::Keep { due },
+    }
+}
+
+/// Why nobody could use the certificate.
+fn unusable(
+    leaf: &Certificate,
+    intermediates: &[Certificate],
+    trust: Option<&TrustBundle>,
+    now: OffsetDateTime,
+) -> Option<Reason> {
+    let validity = leaf.validity;
+    if now > validity.not_after {
+        return Some(Reason::Expired(validity.not_after));
+    }
+    if now < validity.not_before {
+        return Some(Reason::NotYetValid(validity.not_before));
+    }
+    let usages = leaf.extended_usages.as_ref();
+    if usages.is_some_and(|usages| !usages.contains(&Usage::ServerAuth)) {
+        return Some(Reason::NotForServing);
+    }
+    // Names apart: a name that is missing has a reason of its own.
+    let verified = trust.map(|trust| verify_server(leaf, intermediates, trust, &[], now));
+    match verified {
+        Some(Err(_)) => Some(Reason::OtherCa(leaf.issuer.to_string())),
+        _ => None,
+    }
+}
+
+/// When the leaf is due: at a fraction of its life, a little earlier for one replica than for
+/// another. One that ends with the last CA that is trusted is due when it ends, since there is
+/// nothing better to be had.
+fn due(
+    leaf: &Certificate,
+    record: Option<&LeafRecord>,
+    desired: &Desired,
+    trust: Option<&TrustBundle>,
+) -> OffsetDateTime {
+    let end = leaf.validity.not_after;
+    let last = trust.and_then(|trust| {
+        let ends = trust.certificates().iter().map(|ca| ca.validity.not_after);
+        ends.max()
+    });
+    if last.is_some_and(|last| last <= end) {
+        return end;
+    }
+    let start = life_begins(&leaf.validity, record);
+    let fraction = desired.renew_at * (1.0 - SPREAD * desired.seed.share(&leaf.serial));
+    Validity {
+        not_before: start,
+        not_after: end,
+    }
+    .at_fraction(fraction)
+}
+
+/// From when the life counts. When the leaf was received is known from the record; else it is
+/// guessed from the backdating that is usual.
+fn life_begins(validity: &Validity, record: Option<&LeafRecord>) -> OffsetDateTime {
+    match record {
+        Some(record) => record
+            .received
+            .clamp(validity.not_before, validity.not_after),
+        None => (validity.not_before + BACKDATE).min(validity.not_after),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::Duration;
+    use time::macros::datetime;
+
+    use super::*;
+    use crate::pki::{
+        Authority, CaSpec, DistinguishedName, Grant, Lifetime, NameConstraints, PrivateKey, Serial,
+    };
+
+    const NOW: OffsetDateTime = datetime!(2026-11-21 12:00 UTC);
+
+    fn ca(name: &str, life: Duration) -> Authority {
+        let spec = CaSpec {
+            subject: DistinguishedName::common_name_only(name),
+            validity: Lifetime::of(life).starting(NOW),
+            path_length: Some(0),
+            name_constraints: NameConstraints::default(),
+        };
+        let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
+        Authority::self_signed(&spec, key, Serial::from_random([7; 20])).unwrap()
+    }
+
+    fn trust(ca: &Authority) -> TrustBundle {
+        TrustBundle::new([ca.trust_anchor().clone()])
+    }
+
+    fn names(names: &[&str]) -> Vec<San> {
+        let dns = names.iter().map(|name| San::Dns((*name).to_owned()));
+        dns.collect()
+    }
+
+    fn pair(ca: &Authority, of: &[&str], lifetime: Lifetime) -> Existing {
+        let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
+        let grant = Grant::serving(None, names(of), lifetime.starting(NOW));
+        let serial = Serial::from_random([9; 20]);
+        let leaf = ca.issue(key.public_key(), &grant, NOW, serial).unwrap();
+        Existing::Pair {
+            leaf: Box::new(leaf),
+            intermediates: vec![],
+            key: Box::new(key),
+            bundle: Some(trust(ca)),
+        }
+    }
+
+    fn desired(of: &[&str]) -> Desired {
+        Desired {
+            names: names(of),
+            algorithm: None,
+            renew_at: 0.67,
+            seed: Seed::of("hook-0"),
+            issuer: "example.com/serving".to_owned(),
+        }
+    }
+
+    fn record(existing: &Existing, issuer: &str, received: OffsetDateTime) -> LeafRecord {
+        let Existing::Pair { leaf, .. } = existing else {
+            unreachable!()
+        };
+        LeafRecord {
+            fingerprint: leaf.fingerprint(),
+            issuer: issuer.to_owned(),
+            received,
+        }
+    }
+
+    fn code(renewal: &Renewal) -> &'static str {
+        match renewal {
+            Renewal::Keep { .. } => "Keep",
+            Renewal::Rewrite => "Rewrite",
+            Renewal::Renew(reason) => reason.code(),
+        }
+    }
+
+    #[test]
+    fn a_pair_is_due_at_two_thirds_of_its_life_or_a_little_before() {
+        let ca = ca("ca", Duration::days(100));
+        let existing = pair(&ca, &["a"], Lifetime::of(Duration::hours(24)));
+        let plan = |hours: f64| {
+            let now = NOW + Duration::HOUR * hours;
+            plan_renewal(&existing, None, &desired(&["a"]), Some(&trust(&ca)), now)
+        };
+        assert_eq!(code(&plan(0.0)), "Keep");
+        assert_eq!(code(&plan(14.4)), "Keep");
+        assert_eq!(code(&plan(16.1)), "RenewalDue");
+        assert_eq!(code(&plan(24.1)), "Expired");
+        assert_eq!(code(&plan(-1.0)), "NotYetValid");
+        let Renewal::Keep { due } = plan(1.0) else {
+            panic!()
+        };
+        let Renewal::Keep { due: later } = plan(2.0) else {
+            panic!()
+        };
+        assert_eq!(due, later, "the jitter does not move with the clock");
+    }
+
+    #[test]
+    fn replicas_renew_at_different_times() {
+        let ca = ca("ca", Duration::days(100));
+        let existing = pair(&ca, &["a"], Lifetime::of(Duration::hours(24)));
+        let due = |pod: &str| {
+            let desired = Desired {
+                seed: Seed::of(pod),
+                ..desired(&["a"])
+            };
+            match plan_renewal(&existing, None, &desired, None, NOW) {
+                Renewal::Keep { due } => due,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_ne!(due("hook-0"), due("hook-1"));
+    }
+
+    #[test]
+    fn a_short_life_counts_from_when_it_was_received_however_it_is_backdated() {
+        let ca = ca("ca", Duration::days(100));
+        for backdate in [Duration::ZERO, BACKDATE, Duration::hours(1)] {
+            let duration = Duration::seconds(10);
+            let existing = pair(&ca, &["a"], Lifetime { duration, backdate });
+            let record = record(&existing, "example.com/serving", NOW);
+            let plan = |seconds| {
+                let now = NOW + Duration::seconds(seconds);
+                plan_renewal(
+                    &existing,
+                    Some(&record),
+                    &desired(&["a"]),
+                    Some(&trust(&ca)),
+                    now,
+                )
+            };
+            assert_eq!(code(&plan(0)), "Keep", "{backdate}");
+            assert_eq!(code(&plan(5)), "Keep", "{backdate}");
+            assert_eq!(code(&plan(7)), "RenewalDue", "{backdate}");
+        }
+    }
+
+    #[test]
+    fn another_issuer_other_names_or_another_algorithm_are_reasons() {
+        let ca = ca("ca", Duration::days(100));
+        let existing = pair(&ca, &["a", "b"], Lifetime::of(Duration::hours(24)));
+        let plan = |desired: &Desired, issuer: &str| {
+            let record = record(&existing, issuer, NOW);
+            plan_renewal(&existing, Some(&record), desired, Some(&trust(&ca)), NOW)
+        };
+        let both = desired(&["a", "b"]);
+        assert_eq!(code(&plan(&both, "example.com/serving")), "Keep");
+        assert_eq!(code(&plan(&both, "example.com/other")), "OtherIssuer");
+        assert_eq!(code(&plan(&desired(&["a", "c"]), "")), "NamesMissing");
+        assert_eq!(code(&plan(&desired(&["a"]), "")), "NamesNotWanted");
+        let strict = Desired {
+            algorithm: Some(KeyAlgorithm::Ed25519),
+            ..both
+        };
+        assert_eq!(code(&plan(&strict, "")), "Algorithm");
+    }
+
+    #[test]
+    fn a_record_of_another_leaf_says_nothing() {
+        let ca = ca("ca", Duration::days(100));
+        let existing = pair(&ca, &["a"], Lifetime::of(Duration::hours(24)));
+        let mut record = record(&existing, "example.com/other", NOW);
+        record.fingerprint = "00".to_owned();
+        let plan = plan_renewal(&existing, Some(&record), &desired(&["a"]), None, NOW);
+        assert_eq!(code(&plan), "Keep");
+    }
+
+    #[test]
+    fn a_bundle_that_changes_is_rewritten_and_one_without_the_issuer_asks_for_a_new_leaf() {
+        let (old, new) = (
+            ca("old", Duration::days(100)),
+            ca("new", Duration::days(100)),
+        );
+        let existing = pair(&old, &["a"], Lifetime::of(Duration::hours(24)));
+        let plan = |trust: Option<&TrustBundle>| {
+            plan_renewal(&existing, None, &desired(&["a"]), trust, NOW)
+        };
+        let both = trust(&old).merge(&trust(&new));
+        assert_eq!(code(&plan(None)), "Keep");
+        assert_eq!(code(&plan(Some(&trust(&old)))), "Keep");
+        assert_eq!(plan(Some(&both)), Renewal::Rewrite);
+        assert_eq!(code(&plan(Some(&trust(&new)))), "OtherCA");
+    }
+
+    #[test]
+    fn a_leaf_that_ends_with_the_last_ca_is_kept_until_there_is_another() {
+        let old = ca("old", Duration::hours(10));
+        let existing = pair(&old, &["a"], Lifetime::of(Duration::hours(24)));
+        let now = NOW + Duration::hours(9);
+        let plan =
+            |trust: &TrustBundle| plan_renewal(&existing, None, &desired(&["a"]), Some(trust), now);
+        assert_eq!(code(&plan(&trust(&old))), "Keep");
+        let both = trust(&old).merge(&trust(&ca("new", Duration::days(100))));
+        assert_eq!(code(&plan(&both)), "RenewalDue");
+    }
+
+    #[test]
+    fn what_is_no_pair_is_replaced() {
+        let plan = |existing: &Existing| plan_renewal(existing, None, &desired(&["a"]), None, NOW);
+        assert_eq!(code(&plan(&Existing::Nothing)), "Missing");
+        assert_eq!(code(&plan(&Existing::read(b"x", b"y", None))), "Unusable");
+    }
+}

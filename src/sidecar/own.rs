@@ -1,0 +1,293 @@
+//! A pair signed by a CA of the replicas' own, which a Secret holds and [`crate::rotation`]
+//! keeps.
+//!
+//! Every replica runs the same ticks over the same Secret: they agree by compare-and-swap, and
+//! none of them leads. The leaf's key is made here, and no other replica ever sees it.
+
+use time::{Duration, OffsetDateTime};
+
+use super::failure::Failure;
+use super::happening::Happening;
+use super::issuer::{Issued, Order};
+use crate::authority::{LeafDue, Settings, Standing, Step, Waiting};
+use crate::cluster::{Cluster, SecretName};
+use crate::injectable::ObjectId;
+use crate::pki::{Certificate, Grant, Lifetime, PrivateKey, TrustBundle, Usage};
+use crate::rotation::{Done, Injectables, Keeper, Tick};
+
+/// How often the objects are looked at: a client-side `helm upgrade` resets a caBundle.
+const PACE: Duration = Duration::seconds(10);
+
+/// The CA, and who should trust it.
+#[derive(Debug, Clone)]
+pub struct OwnCa {
+    /// The Secret.
+    pub secret: SecretName,
+    /// How it rotates; its `leaf_life` is the certificates' life.
+    pub settings: Settings,
+    /// Objects of which at least one should exist, in groups: a name may be that of a
+    /// validating or of a mutating configuration, or of both.
+    pub objects: Vec<Vec<ObjectId>>,
+    /// The Service, `(NAMESPACE, NAME)`, if only webhooks that call it are changed.
+    pub service: Option<(String, String)>,
+}
+
+/// The CA as it stands.
+#[derive(Debug)]
+pub(super) struct OwnIssuer {
+    cluster: Cluster,
+    label: String,
+    own: OwnCa,
+    objects: Injectables,
+    keeper: Keeper,
+    standing: Option<Standing>,
+    /// When the CA is looked at again, and when that was decided.
+    next: Option<(OffsetDateTime, OffsetDateTime)>,
+    waiting: Option<String>,
+    missing: Vec<String>,
+    told: Option<String>,
+    superseded: Option<(String, OffsetDateTime)>,
+}
+
+impl OwnIssuer {
+    pub(super) fn new(cluster: Cluster, own: OwnCa) -> Self {
+        let all = own.objects.iter().flatten().cloned().collect();
+        let mut objects = Injectables::new(all);
+        if let Some((namespace, service)) = &own.service {
+            objects = objects.calling(namespace, service);
+        }
+        Self {
+            label: format!("Secret {}", own.secret),
+            keeper: Keeper::new(cluster.clone(), own.secret.clone(), own.settings.clone()),
+            objects,
+            own,
+            cluster,
+            standing: None,
+            next: None,
+            waiting: None,
+            missing: Vec::new(),
+            told: None,
+            superseded: None,
+        }
+    }
+
+    pub(super) fn label(&self) -> &str {
+        &self.label
+    }
+
+    pub(super) fn usages(&self) -> &[Usage] {
+        &Usage::SERVING
+    }
+
+    pub(super) fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    pub(super) fn waiting(&self) -> Option<String> {
+        self.waiting.clone()
+    }
+
+    pub(super) fn bundle(&self) -> Option<&TrustBundle> {
+        Some(&self.standing.as_ref()?.trust.bundle)
+    }
+
+    /// When [`OwnIssuer::tick`] is due.
+    pub(super) fn next(&self) -> Option<OffsetDateTime> {
+        self.next.map(|(_, next)| next)
+    }
+
+    fn is_due(&self, now: OffsetDateTime) -> bool {
+        // A clock that was set back must not make it wait longer.
+        self.next.is_none_or(|(set, next)| now >= next || now < set)
+    }
+
+    /// Takes the next step of the CA, if it is time; what there is to tell goes to `tell`.
+    pub(super) async fn tick(
+        &mut self,
+        at_once: bool,
+        tell: &(dyn Fn(&Happening) + Send + Sync),
+    ) -> Result<(), Failure> {
+        let now = OffsetDateTime::now_utc();
+        if !at_once && !self.is_due(now) {
+            return Ok(());
+        }
+        let (objects, cluster) = (&self.objects, &self.cluster);
+        let publish = async |trust: Option<&crate::authority::Trust>| {
+            objects.publish(cluster, trust, now).await
+        };
+        match self.keeper.tick(publish, now).await {
+            Ok(tick) => {
+                self.tell(&tick, tell);
+                let pause = Duration::try_from(tick.next).unwrap_or(PACE).min(PACE);
+                self.next = Some((now, now + pause));
+                self.standing = Some(tick.standing);
+                Ok(())
+            }
+            Err(error) => {
+                // Others have a look at it too: not at once again.
+                self.next = Some((now, now + self.own.settings.pace().min(PACE)));
+                Err(Failure::Rotation(error))
+            }
+        }
+    }
+
+    fn tell(&mut self, tick: &Tick, tell: &(dyn Fn(&Happening) + Send + Sync)) {
+        let note = |is_warning, reason, message| {
+            tell(&Happening::Note {
+                is_warning,
+                reason,
+                message,
+            });
+        };
+        let secret = &self.own.secret;
+        let phase = &tick.standing.phase;
+        match &tick.did {
+            Some(Done::Created) => {
+                note(false, "CaCreated", format!("made a CA in Secret {secret}"));
+            }
+            Some(Done::Took(step)) => {
+                let message = format!("the CA in Secret {secret}: {} ({phase})", words(step));
+                note(false, "CaRotation", message);
+            }
+            None => {}
+        }
+        for id in &tick.published.changed {
+            note(
+                false,
+                "CaBundleWritten",
+                format!("wrote the caBundle of {id}"),
+            );
+        }
+        let is_missing = |group: &&Vec<ObjectId>| {
+            let missing = &tick.published.missing;
+            group.iter().all(|id| missing.contains(id))
+        };
+        let missing = self.own.objects.iter().filter(is_missing);
+        let missing: Vec<String> = missing
+            .filter_map(|group| Some(group.first()?.name.clone()))
+            .collect();
+        if missing != self.missing {
+            if !missing.is_empty() {
+                let names = missing.join(", ");
+                let message = format!(
+                    "waiting for webhooks that do not exist yet: {names}; they get the CA once they do"
+                );
+                note(true, "WebhookMissing", message);
+            }
+            self.missing = missing;
+        }
+        self.waiting = match &tick.waiting {
+            Some(what @ Waiting::Objects(lacking)) if !lacking.is_empty() => {
+                Some(format!("the CA in Secret {secret} waits for {what}"))
+            }
+            _ => None,
+        };
+        let lacking = match &tick.published.read_back {
+            crate::authority::ReadBack::Lacking(lacking) => Some(lacking.join("; ")),
+            _ => None,
+        };
+        if lacking != self.told {
+            if let Some(lacking) = &lacking {
+                note(
+                    true,
+                    "CaBundleNotWritten",
+                    format!("not every webhook has the CA: {lacking}"),
+                );
+            }
+            self.told = lacking;
+        }
+        for warning in &tick.standing.warnings {
+            note(true, "CaWarning", warning.to_string());
+        }
+    }
+
+    /// Until when a certificate that works is better kept, since some API server may not have
+    /// noticed the bundle with the CA that signs now.
+    pub(super) fn settles_at(&self, now: OffsetDateTime) -> Option<OffsetDateTime> {
+        let signing = self.standing.as_ref()?.signing(now).ok()?;
+        Some(signing.settled_at).filter(|at| now < *at)
+    }
+
+    /// From when on a leaf is to be replaced because of its CA. `share` spreads the replicas.
+    pub(super) fn superseded(
+        &mut self,
+        leaf: &Certificate,
+        share: f64,
+        now: OffsetDateTime,
+    ) -> Option<OffsetDateTime> {
+        match self.standing.as_ref()?.leaf_due(leaf, now) {
+            LeafDue::No => {
+                self.superseded = None;
+                None
+            }
+            LeafDue::Now => Some(now),
+            LeafDue::Soon => {
+                let is_known = |(serial, _): &&(String, OffsetDateTime)| *serial == leaf.serial;
+                let since = match self.superseded.as_ref().filter(is_known) {
+                    Some((_, since)) => *since,
+                    None => {
+                        self.superseded = Some((leaf.serial.clone(), now));
+                        now
+                    }
+                };
+                let left = leaf.validity.not_after - since;
+                let spread = (left / 4_i32).clamp(Duration::ZERO, Duration::MINUTE);
+                Some(since + spread * share)
+            }
+        }
+    }
+
+    /// Signs for a new key.
+    pub(super) async fn issue(
+        &mut self,
+        order: &Order<'_>,
+        tell: &(dyn Fn(&Happening) + Send + Sync),
+    ) -> Result<Issued, Failure> {
+        let now = OffsetDateTime::now_utc();
+        let can_sign = |standing: &Standing| standing.signing(now).is_ok();
+        if !self.standing.as_ref().is_some_and(can_sign) {
+            self.tick(true, tell).await?;
+        }
+        let key = PrivateKey::generate(order.algorithm)?;
+        let now = OffsetDateTime::now_utc();
+        let not_now = |why: String| Failure::Authority {
+            secret: self.own.secret.to_string(),
+            why,
+        };
+        let standing = self.standing.as_ref();
+        let standing = standing.ok_or_else(|| not_now("it was not read".to_owned()))?;
+        let signing = standing.signing(now).map_err(|error| {
+            let what = self.told.as_ref().or(self.waiting.as_ref());
+            not_now(what.map_or_else(|| error.to_string(), |what| format!("{error}: {what}")))
+        })?;
+        let validity = Lifetime::of(self.own.settings.leaf_life).starting(now);
+        let grant = Grant::serving(None, order.names.to_vec(), validity);
+        let serial = crate::random_serial()
+            .map_err(|_| not_now("the kernel gives no randomness".to_owned()))?;
+        let authority = signing.authority;
+        let leaf = authority
+            .issue(key.public_key(), &grant, now, serial)
+            .map_err(|error| not_now(error.to_string()))?;
+        let chain = std::iter::once(leaf).chain(authority.intermediates().cloned());
+        Ok(Issued {
+            chain: chain.collect(),
+            key,
+            by: self.label.clone(),
+        })
+    }
+}
+
+/// What was done, for people.
+fn words(step: &Step) -> &'static str {
+    match step {
+        Step::Adopt => "taken charge of",
+        Step::Start(_) => "the next CA was made, and is published",
+        Step::Absorb => "the rotation that was asked for is under way already",
+        Step::LongerLeaves => "certificates may live longer from now on",
+        Step::Prove => "it is trusted everywhere",
+        Step::Unprove(_) => "it is not trusted everywhere any more",
+        Step::Switch => "the next CA signs from now on",
+        Step::Drop(_) => "the CA before is trusted no more",
+        _ => "its state was recorded",
+    }
+}

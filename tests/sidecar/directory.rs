@@ -1,0 +1,92 @@
+//! The certificate directory: foreign files, no rights, another file system, a disk that is full.
+
+use std::{fs, os::unix::fs::symlink};
+
+use crate::{World, files::LIMIT, support};
+
+const KEEP: &str = "--service hook.%N --cert-dir serving --signer %S";
+
+#[test]
+fn foreign_files_stay_and_nothing_is_asked_for_in_vain() {
+    support::run(async {
+        let world = World::new("foreign", KEEP).await;
+        world.write("serving/tls.crt", "mine");
+        world.write("serving/other", "mine too");
+        for words in [KEEP.to_owned(), format!("--once {KEEP}")] {
+            world
+                .run(&words)
+                .ended(1)
+                .prints_nothing()
+                .explains("which certtool did not write")
+                .explains("--force");
+        }
+        assert_eq!(world.read("serving/tls.crt"), "mine");
+        assert!(
+            world.requests().is_empty(),
+            "no certificate is asked for in vain"
+        );
+        let _signer = world.signs("--validity 1h");
+        world.run(&format!("--once {KEEP} --force")).done();
+        world.assert_good();
+        assert_eq!(world.read("serving/other"), "mine too");
+    });
+}
+
+#[test]
+fn a_file_that_takes_the_place_of_ours_while_it_runs_is_reported_and_stays() {
+    support::run(async {
+        let world = World::new("usurped", KEEP).await;
+        let _signer = world.signs("--validity 1h");
+        let mut process = world.start(KEEP);
+        process.wait_for("wrote a new pair", LIMIT);
+        world.write("theirs", "theirs");
+        fs::rename(world.path("theirs"), world.path("serving/tls.crt")).unwrap();
+        process.wait_for("which certtool did not write", LIMIT);
+        assert_eq!(world.read("serving/tls.crt"), "theirs");
+        assert!(process.is_running());
+        fs::remove_file(world.path("serving/tls.crt")).unwrap();
+        process.wait_for("the pair was put back", LIMIT);
+        world.assert_good();
+    });
+}
+
+#[test]
+fn a_directory_that_cannot_be_written_to_is_said_before_anything_is_asked_for() {
+    support::run(async {
+        let world = World::new("readonly", KEEP).await;
+        // /proc takes no directory, whoever asks.
+        let words = KEEP.replace("serving", "/proc/certtool");
+        world
+            .run(&words)
+            .ended(1)
+            .explains("/proc/certtool")
+            .explains("--cert-dir");
+        let words = KEEP.replace("serving", "/proc/self");
+        world.run(&words).ended(1).explains("--cert-dir");
+        world.write("file", "");
+        let words = KEEP.replace("serving", "file/serving");
+        world
+            .run(&words)
+            .ended(1)
+            .explains("where a directory is needed");
+        assert!(world.requests().is_empty());
+    });
+}
+
+#[test]
+fn a_directory_on_another_file_system_is_as_good() {
+    support::run(async {
+        let world = World::new("tmpfs", KEEP).await;
+        let _signer = world.signs("--validity 1h");
+        let memory = tempfile::tempdir_in("/dev/shm").unwrap();
+        symlink(memory.path(), world.path("serving")).unwrap();
+        world.run(&format!("--once {KEEP}")).done();
+        world.assert_good();
+        let serial = world.serial();
+        let mut process = world.start(KEEP);
+        process.wait_for("the pair on disk is good", LIMIT);
+        process.signal("USR1");
+        world.next_serial(&serial);
+        world.assert_good();
+    });
+}
