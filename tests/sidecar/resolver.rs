@@ -5,7 +5,7 @@ use std::{
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
     time::Duration,
@@ -94,19 +94,20 @@ fn a_reader_that_resolves_the_directory_once_never_sees_a_mismatch() {
     let pairs: Vec<_> = (0..8).map(|n| pair(&ca, &format!("n{n}"))).collect();
     write(&path, &pairs[0]);
     let stop = Arc::new(AtomicBool::new(false));
-    let (stopped, written) = (Arc::clone(&stop), path.clone());
+    let writes = Arc::new(AtomicUsize::new(0));
+    let (stopped, written, count) = (Arc::clone(&stop), path.clone(), Arc::clone(&writes));
     let writer = thread::spawn(move || {
-        let mut writes = 0;
         while !stopped.load(Ordering::Relaxed) {
-            writes += 1;
+            let writes = count.fetch_add(1, Ordering::Relaxed);
             write(&written, &pairs[writes % pairs.len()]);
         }
-        writes
     });
     let dir = CertDir::new(&path);
     let mut reads = 0;
-    let deadline = std::time::Instant::now() + Duration::from_secs(3);
-    while std::time::Instant::now() < deadline {
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    while (reads < 1000 || writes.load(Ordering::Relaxed) < 300)
+        && std::time::Instant::now() < deadline
+    {
         load(&dir).unwrap();
         // A reader of its own that resolves `..data` once and opens the files in it.
         let data = fs::read_link(path.join("..data")).unwrap();
@@ -120,7 +121,8 @@ fn a_reader_that_resolves_the_directory_once_never_sees_a_mismatch() {
         reads += 1;
     }
     stop.store(true, Ordering::Relaxed);
-    let writes = writer.join().unwrap();
+    writer.join().unwrap();
+    let writes = writes.load(Ordering::Relaxed);
     assert!(
         reads > 100 && writes > 100,
         "{reads} reads, {writes} writes"
