@@ -54,6 +54,14 @@ impl Cluster {
     /// # Errors
     /// When there is no configuration, or it cannot be used.
     pub async fn connect(access: &Access) -> Result<Self> {
+        Self::connect_within(access, ANSWER).await
+    }
+
+    /// As [`Cluster::connect`], with another limit for each answer.
+    ///
+    /// # Errors
+    /// As [`Cluster::connect`].
+    pub async fn connect_within(access: &Access, answer: Duration) -> Result<Self> {
         let mut config = configuration(access).await?;
         if let Some(namespace) = &access.namespace {
             config.default_namespace.clone_from(namespace);
@@ -61,8 +69,8 @@ impl Cluster {
         if access.impersonate.is_some() {
             config.auth_info.impersonate.clone_from(&access.impersonate);
         }
-        config.connect_timeout = Some(CONNECT);
-        config.read_timeout = Some(ANSWER);
+        config.connect_timeout = Some(CONNECT.min(answer));
+        config.read_timeout = Some(answer);
         config.reset_reader_on_write = true;
         let server = config.cluster_url.clone();
         let namespace = config.default_namespace.clone();
@@ -76,6 +84,11 @@ impl Cluster {
             namespace,
             tls_server_name,
         })
+    }
+
+    /// The client itself, for what kube's crates do with one.
+    pub(crate) fn client(&self) -> kube::Client {
+        self.client.clone()
     }
 
     /// Keeps [`Cluster::settled`] waiting.
