@@ -13,6 +13,8 @@
 //! Shell, doing what a plan says:
 //! * [`store`]: the certificate directory and the CA's
 //! * [`cluster`]: the API server
+//! * [`controller`]: signers, approval and leader election, in the cluster
+//! * [`serve`]: health and metrics
 //! * [`cli`]: the command line
 //!
 //! # Invariants
@@ -26,12 +28,14 @@
 pub mod cfssl;
 pub mod cli;
 pub mod cluster;
+pub mod controller;
 pub mod injectable;
 pub mod manifest;
 pub mod pki;
 pub mod plan;
 pub mod policy;
 pub mod request;
+pub mod serve;
 pub mod store;
 
 mod entropy;

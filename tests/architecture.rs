@@ -6,8 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules that take values and give values.
-const PURE: [&str; 7] = [
+const PURE: [&str; 9] = [
     "cfssl",
+    "controller/config",
+    "controller/decide",
     "injectable",
     "manifest",
     "pki",

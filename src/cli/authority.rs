@@ -86,7 +86,7 @@ impl CaArgs {
 }
 
 /// A CA from PEM texts and what errors call them.
-pub(super) fn parse(
+pub(crate) fn parse(
     cert: &[u8],
     cert_name: &str,
     key: &[u8],
@@ -102,7 +102,7 @@ pub(super) fn parse(
 
 /// A CA from a Secret of type `kubernetes.io/tls`. An intermediate CA's issuers may be in
 /// its `ca.crt` instead of following it in `tls.crt`.
-fn from_secret(secret: &SecretData) -> anyhow::Result<Authority> {
+pub(crate) fn from_secret(secret: &SecretData) -> anyhow::Result<Authority> {
     let entry = |key: &str| {
         secret
             .data

@@ -4,9 +4,10 @@
 //! A command resolves its options, calls the core and the shell, and renders through
 //! the one [`Printer`]. stdout carries results alone; everything else is stderr.
 
-mod authority;
+pub(crate) mod authority;
 mod ca;
 mod completion;
+mod controller;
 mod decide;
 mod describe;
 mod dry_run;
@@ -20,6 +21,7 @@ mod kubernetes;
 mod lint_config;
 mod list;
 mod local_dev;
+mod logs;
 mod man;
 mod output;
 mod policy;
@@ -89,6 +91,7 @@ fn run(root: Root, printer: &Printer) -> anyhow::Result<ExitStatus> {
         Command::Fetch(args) => fetch::run(&args, &root.kubernetes, printer),
         Command::Issue(args) => issue::run(&args, &root.kubernetes, printer),
         Command::Ca(args) => ca::run(&args, &root.kubernetes, printer),
+        Command::Controller(args) => controller::run(&args, &root.kubernetes, printer),
         Command::LintConfig(args) => lint_config::run(&args, printer),
         Command::Completion(args) => completion::run(&args, printer),
         Command::Man => man::run(printer),

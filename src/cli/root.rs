@@ -5,8 +5,8 @@ use clap::{Parser, Subcommand};
 use super::kubernetes::KubernetesArgs;
 use super::output::OutputArgs;
 use super::{
-    ca, completion, decide, describe, fetch, genkey, issue, lint_config, list, local_dev, sign,
-    submit,
+    ca, completion, controller, decide, describe, fetch, genkey, issue, lint_config, list,
+    local_dev, sign, submit,
 };
 
 const AFTER_HELP: &str = "\
@@ -40,6 +40,7 @@ pub(super) enum Command {
     Fetch(fetch::Fetch),
     Issue(Box<issue::Issue>),
     Ca(ca::Ca),
+    Controller(Box<controller::Controller>),
     LintConfig(lint_config::LintConfig),
     Completion(completion::Completion),
     /// Write the manual page to stdout
