@@ -9,12 +9,14 @@
 //! * [`policy`]: which certificate signing requests are approved
 //! * [`plan`]: what to do next, as data
 //! * [`request`]: CertificateSigningRequest objects as values
+//! * [`authority`]: a CA that lives in a Secret and rotates
 //!
 //! Shell, doing what a plan says:
 //! * [`store`]: the certificate directory and the CA's
 //! * [`cluster`]: the API server
 //! * [`controller`]: signers, approval and leader election, in the cluster
 //! * [`serve`]: health and metrics
+//! * [`rotation`]: keeps the CA in a Secret rotating
 //! * [`cli`]: the command line
 //!
 //! # Invariants
@@ -25,6 +27,7 @@
 //! * a certificate says what was granted and nothing that a request asked for besides;
 //! * nothing is written unless something differs, and only fields that are ours.
 
+pub mod authority;
 pub mod cfssl;
 pub mod cli;
 pub mod cluster;
@@ -35,6 +38,7 @@ pub mod pki;
 pub mod plan;
 pub mod policy;
 pub mod request;
+pub mod rotation;
 pub mod serve;
 pub mod store;
 

@@ -1,11 +1,14 @@
 //! The CA that a command signs with: files, a directory, or a Secret.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::Args;
+use time::Duration;
 
-use super::{UsageError, input};
+use super::{Printer, UsageError, duration, input};
+use crate::authority::CaState;
 use crate::cluster::{Cluster, SecretData, SecretName};
 use crate::pki::{Authority, Certificate, PrivateKey};
 use crate::store::CaDir;
@@ -53,7 +56,7 @@ impl CaArgs {
                     "there is no Secret {secret}: `certtool ca init --secret {secret}` makes a CA in it"
                 );
             };
-            return from_secret(&data).with_context(|| format!("Secret {secret}"));
+            return from_secret(secret, &data);
         }
         self.load_files()
     }
@@ -100,38 +103,43 @@ pub(crate) fn parse(
         .with_context(|| format!("{cert_name} and {key_name} do not make a CA"))
 }
 
-/// A CA from a Secret of type `kubernetes.io/tls`. An intermediate CA's issuers may be in
-/// its `ca.crt` instead of following it in `tls.crt`.
-pub(crate) fn from_secret(secret: &SecretData) -> anyhow::Result<Authority> {
-    let entry = |key: &str| {
-        secret
-            .data
-            .get(key)
-            .with_context(|| format!("it has no {key}; a CA's Secret has tls.crt and tls.key"))
-    };
-    let mut chain = entry("tls.crt")?.clone();
-    let above = secret.data.get("ca.crt");
-    if let (Ok(below), Some(above)) = (Certificate::all_from_pem(&chain), above)
-        && let (Some(last), Ok(root)) = (below.last(), Certificate::all_from_pem(above))
-        && !last.is_self_issued()
-        && root.first().is_some_and(|root| root.subject == last.issuer)
-    {
-        chain.push(b'\n');
-        chain.extend_from_slice(above);
-    }
-    parse(&chain, "tls.crt", entry("tls.key")?, "tls.key")
+/// The CA that signs now, from its Secret.
+pub(crate) fn from_secret(secret: &SecretName, data: &SecretData) -> anyhow::Result<Authority> {
+    let state = read_state(secret, data)?;
+    Arc::into_inner(state.current.authority).context("the CA is in use")
 }
 
-/// The certificates of a CA, wherever they are; the key is not looked at.
-pub(super) async fn certificates(
+/// The state of the CA in a Secret.
+pub(crate) fn read_state(secret: &SecretName, data: &SecretData) -> anyhow::Result<CaState> {
+    let secret = secret.to_string();
+    Ok(crate::authority::read(
+        &secret,
+        &data.data,
+        &data.annotations,
+    )?)
+}
+
+/// Says that certificates are cut, when they are: a CA that rotates has to know when the last
+/// of them ends.
+pub(super) fn tell_limit(authority: &Authority, asked: Option<Duration>, printer: &Printer) {
+    if let Some(limit) = authority.leaf_limit()
+        && asked.is_none_or(|asked| asked > limit)
+    {
+        printer.hint(&format!(
+            "this CA is rotated: its certificates are valid for {} at most",
+            duration::about(limit)
+        ));
+    }
+}
+
+/// The certificates of a CA in files; the key is not looked at.
+pub(super) fn certificates(
     ca: Option<&Path>,
     ca_dir: Option<&Path>,
-    secret: Option<&SecretName>,
-    cluster: Option<&Cluster>,
 ) -> anyhow::Result<(String, Vec<Certificate>)> {
-    let (name, pem) = match (ca, ca_dir, secret) {
-        (Some(file), ..) => input::read(file)?,
-        (_, Some(dir), _) => {
+    let (name, pem) = match (ca, ca_dir) {
+        (Some(file), _) => input::read(file)?,
+        (_, Some(dir)) => {
             let dir = CaDir::new(dir).chosen_by("--ca-dir");
             let path = dir.cert_path().display().to_string();
             let cert = dir
@@ -139,18 +147,6 @@ pub(super) async fn certificates(
                 .cert
                 .with_context(|| format!("{path}: no such file"))?;
             (path, cert)
-        }
-        (_, _, Some(secret)) => {
-            let cluster = cluster.context("a CA in a Secret needs a cluster")?;
-            let data = cluster
-                .get_secret(secret)
-                .await?
-                .with_context(|| format!("there is no Secret {secret}"))?;
-            let cert = data
-                .data
-                .get("tls.crt")
-                .with_context(|| format!("Secret {secret} has no tls.crt"))?;
-            (format!("Secret {secret}"), cert.clone())
         }
         _ => bail!("no CA was named"),
     };

@@ -7,6 +7,7 @@ use clap::Args;
 use time::{Duration, OffsetDateTime};
 
 use super::authority::CaArgs;
+use super::authority::tell_limit;
 use super::dry_run::{DryRunArgs, suffix};
 use super::genkey::{self, Material, NameArgs};
 use super::kubernetes::KubernetesArgs;
@@ -116,6 +117,7 @@ pub(super) fn run(
         let now = OffsetDateTime::now_utc();
         if let Some(authority) = &authority {
             authority.check_valid_at(now)?;
+            tell_limit(authority, args.validity, printer);
         }
         let good = |contents: &Contents| {
             let good = good_pair(contents, &material.names, authority.as_ref(), now);

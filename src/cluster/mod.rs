@@ -4,6 +4,7 @@
 //! version of certtool does not know. Every error names the verb, the object and, when
 //! access is denied, the RBAC rule that grants it.
 
+mod ca_secrets;
 mod call;
 mod client;
 mod error;
@@ -18,6 +19,7 @@ mod secrets;
 mod server;
 mod verdict;
 
+pub use ca_secrets::Written;
 pub use call::Call;
 pub use client::{Access, Cluster};
 pub use error::{Error, Result};

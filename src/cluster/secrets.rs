@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use kube::api::{GetParams, PostParams};
+use kube::api::{GetParams, Patch, PatchParams, PostParams};
 use kube::core::Request;
 use serde_json::{Value, json};
 
@@ -59,13 +59,20 @@ impl fmt::Display for SecretName {
 pub struct SecretData {
     /// `metadata.uid`
     pub uid: String,
+    /// `metadata.resourceVersion`
+    pub resource_version: String,
     /// `type`
     pub kind: String,
     /// `data`, decoded.
     pub data: BTreeMap<String, Vec<u8>>,
     /// `metadata.annotations`
     pub annotations: BTreeMap<String, String>,
+    /// Whether certtool made it, as its label says.
+    pub is_ours: bool,
 }
+
+/// The label of what certtool made.
+pub(super) const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 
 impl fmt::Debug for SecretData {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -77,7 +84,7 @@ impl fmt::Debug for SecretData {
     }
 }
 
-fn call(verb: &'static str, secret: &SecretName) -> Call {
+pub(super) fn call(verb: &'static str, secret: &SecretName) -> Call {
     Call::cluster_scoped(verb, "", "v1", "secrets")
         .within(&secret.namespace)
         .on(&secret.name)
@@ -124,7 +131,7 @@ impl Cluster {
             "metadata": {
                 "name": secret.name,
                 "namespace": secret.namespace,
-                "labels": { "app.kubernetes.io/managed-by": "certtool" },
+                "labels": { MANAGED_BY: "certtool" },
             },
             "type": kind,
             "data": data,
@@ -143,9 +150,47 @@ impl Cluster {
             Err(error) => Err(error),
         }
     }
+
+    /// Sets entries of a Secret as it was read, and leaves everything else in it; `false` when
+    /// it was changed or deleted since.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub async fn update_secret(
+        &self,
+        secret: &SecretName,
+        read: &SecretData,
+        data: &[(&str, &[u8])],
+        dry_run: bool,
+    ) -> Result<bool> {
+        let call = call("patch", secret);
+        let data: BTreeMap<_, _> = data
+            .iter()
+            .map(|(key, value)| (*key, STANDARD.encode(value)))
+            .collect();
+        // A merge patch with a resourceVersion is refused when it is not the newest.
+        let patch = json!({
+            "metadata": { "uid": read.uid, "resourceVersion": read.resource_version },
+            "data": data,
+        });
+        let params = PatchParams {
+            dry_run,
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..Default::default()
+        };
+        let request = Request::new(call.path()).patch(&secret.name, &params, &Patch::Merge(patch));
+        match self
+            .send::<kube::core::PartialObjectMeta>(&call, request)
+            .await
+        {
+            Ok(_) => Ok(true),
+            Err(Error::Conflict { .. } | Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
 }
 
-fn read(object: &Value) -> Option<SecretData> {
+pub(super) fn read(object: &Value) -> Option<SecretData> {
     let text = |pointer: &str| {
         object
             .pointer(pointer)
@@ -171,8 +216,10 @@ fn read(object: &Value) -> Option<SecretData> {
         .collect();
     Some(SecretData {
         uid: text("/metadata/uid"),
+        resource_version: text("/metadata/resourceVersion"),
         kind: text("/type"),
         data,
         annotations,
+        is_ours: object["metadata"]["labels"][MANAGED_BY] == "certtool",
     })
 }

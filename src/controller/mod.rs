@@ -195,7 +195,8 @@ async fn generation(context: &Context, config: &Config, over: impl Future<Output
             signing,
         });
         authorities.push(async move {
-            authorities::follow(&signer, &context.cluster, &sender, &context.metrics).await;
+            let (cluster, gate) = (&context.cluster, &context.gate);
+            authorities::follow(&signer, cluster, gate, &sender, &context.metrics).await;
         });
     }
     let names: Vec<&str> = config.signers.iter().map(config::Signer::name).collect();

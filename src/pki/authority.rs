@@ -1,6 +1,6 @@
 //! Authorities: a CA certificate with its key, and what they issue.
 
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
 use super::assemble::{self, AssembleError, IssuerSide};
 use super::certificate::hex;
@@ -17,6 +17,7 @@ pub struct Authority {
     /// What certifies it, in order; empty for a root.
     above: Vec<Certificate>,
     key: PrivateKey,
+    leaf_limit: Option<Duration>,
 }
 
 /// What a new self-signed CA is to be.
@@ -105,7 +106,30 @@ impl Authority {
             certificate,
             above,
             key,
+            leaf_limit: None,
         })
+    }
+
+    /// The same authority, which from now on signs nothing that ends later than `limit` after
+    /// it is signed: a CA that rotates has to know when the last of its leaves has ended.
+    #[must_use]
+    pub fn with_leaf_limit(mut self, limit: Option<Duration>) -> Self {
+        self.leaf_limit = limit;
+        self
+    }
+
+    /// The longest life that it gives, counted from the signature; `None` for its own.
+    #[must_use]
+    pub fn leaf_limit(&self) -> Option<Duration> {
+        self.leaf_limit
+    }
+
+    /// The last instant of whatever it signs at `now`.
+    #[must_use]
+    pub fn latest_end(&self, now: OffsetDateTime) -> OffsetDateTime {
+        let own = self.certificate.validity.not_after;
+        self.leaf_limit
+            .map_or(own, |limit| own.min(now.saturating_add(limit)))
     }
 
     /// A new self-signed authority.
@@ -219,7 +243,7 @@ impl Authority {
     }
 
     /// Issues a certificate for `public_key` that says what `grant` says and no more,
-    /// its dates cut to the CA's own.
+    /// its dates cut to the CA's own and to [`Authority::leaf_limit`].
     ///
     /// # Errors
     /// See [`IssueError`].
@@ -252,7 +276,7 @@ impl Authority {
         self.check_names(grant)?;
         let validity = Validity::new(
             grant.validity.not_before.max(ca.validity.not_before),
-            grant.validity.not_after.min(ca.validity.not_after),
+            grant.validity.not_after.min(self.latest_end(now)),
         );
         if validity.not_before >= validity.not_after {
             return Err(IssueError::EmptyValidity {

@@ -1,5 +1,7 @@
 //! `certtool ca init`: a new CA, in a directory or a Secret.
 
+mod secret;
+
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
@@ -10,8 +12,8 @@ use crate::cfssl::CsrJson;
 use crate::cli::dry_run::{DryRunArgs, suffix};
 use crate::cli::kubernetes::KubernetesArgs;
 use crate::cli::report::CertificateReport;
-use crate::cli::{ExitStatus, Printer, UsageError, duration, input, runtime};
-use crate::cluster::{Cluster, Mode, SecretName};
+use crate::cli::{ExitStatus, Printer, UsageError, duration, input};
+use crate::cluster::{Mode, SecretName};
 use crate::pki::{
     Authority, CaConstraint, DistinguishedName, Grant, KeyAlgorithm, Lifetime, NameConstraints,
     PrivateKey, Usage,
@@ -53,6 +55,22 @@ pub(super) struct Init {
     /// A Secret in the cluster instead: type kubernetes.io/tls, with ca.crt beside the pair
     #[arg(long, visible_alias = "ca-secret", value_name = "NAMESPACE/NAME")]
     secret: Option<SecretName>,
+    /// Certificate of an existing CA to put into the Secret; its chain may follow it
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "ca_key",
+        requires = "secret",
+        conflicts_with_all = ["from", "cn", "validity", "algorithm", "path_length", "permitted_dns"]
+    )]
+    ca: Option<PathBuf>,
+    /// Its private key
+    #[arg(long, value_name = "FILE", requires = "ca")]
+    ca_key: Option<PathBuf>,
+    /// Repair a Secret whose CA is lost or damaged: what can still be read of the CAs in it stays
+    /// trusted until it ends, their keys go
+    #[arg(long, requires = "secret")]
+    replace: bool,
     #[command(flatten)]
     dry_run: DryRunArgs,
 }
@@ -66,56 +84,29 @@ pub(super) fn run(
     printer: &Printer,
 ) -> anyhow::Result<ExitStatus> {
     let now = OffsetDateTime::now_utc();
+    if let Some(secret) = &args.secret {
+        return secret::run(args, secret, now, kubernetes, printer);
+    }
     let (grant, algorithm) = args.grant(now)?;
-    let Some(secret) = &args.secret else {
-        let dir = CaDir::new(&args.out_dir).chosen_by("--out-dir");
-        let existing = dir.read()?;
-        if existing.cert.is_some() || existing.key.is_some() {
-            bail!(
-                "there is a CA in {} already, and it is never overwritten: choose another --out-dir, or look at it with `certtool ca show --ca-dir {0}`",
-                args.out_dir.display()
-            );
-        }
-        let mode = args.dry_run.mode();
-        let authority = make(&grant, algorithm)?;
-        if mode == Mode::Apply {
-            let key = authority.key().to_pem()?;
-            dir.lock_exclusive()?.create(
-                authority.certificate().to_pem().as_bytes(),
-                key.expose().as_bytes(),
-            )?;
-        }
-        let place = format!("{}/ca.crt, ca.key", args.out_dir.display());
-        return show(&authority, &place, mode, printer);
-    };
-    runtime::interruptible(async {
-        let cluster = Cluster::connect(&kubernetes.access()).await?;
-        if cluster.get_secret(secret).await?.is_some() {
-            bail!(
-                "there is a Secret {secret} already, and it is never overwritten: choose another name, or look at it with `certtool ca show --secret {secret}`"
-            );
-        }
-        let authority = make(&grant, algorithm)?;
-        let mode = args.dry_run.mode();
-        if mode != Mode::Plan {
-            let cert = authority.certificate().to_pem();
-            let key = authority.key().to_pem()?;
-            let data = [
-                ("tls.crt", cert.as_bytes()),
-                ("tls.key", key.expose().as_bytes()),
-                ("ca.crt", cert.as_bytes()),
-            ];
-            let created = cluster
-                .create_secret(secret, "kubernetes.io/tls", &data, mode == Mode::Check)
-                .await?;
-            if !created {
-                bail!(
-                    "somebody else made the Secret {secret} at the same time; look at it with `certtool ca show --secret {secret}`"
-                );
-            }
-        }
-        show(&authority, &format!("Secret {secret}"), mode, printer)
-    })
+    let dir = CaDir::new(&args.out_dir).chosen_by("--out-dir");
+    let existing = dir.read()?;
+    if existing.cert.is_some() || existing.key.is_some() {
+        bail!(
+            "there is a CA in {} already, and it is never overwritten: choose another --out-dir, or look at it with `certtool ca show --ca-dir {0}`",
+            args.out_dir.display()
+        );
+    }
+    let mode = args.dry_run.mode();
+    let authority = make(&grant, algorithm)?;
+    if mode == Mode::Apply {
+        let key = authority.key().to_pem()?;
+        dir.lock_exclusive()?.create(
+            authority.certificate().to_pem().as_bytes(),
+            key.expose().as_bytes(),
+        )?;
+    }
+    let place = format!("{}/ca.crt, ca.key", args.out_dir.display());
+    show(&authority, &place, mode, printer)
 }
 
 fn make(grant: &Grant, algorithm: KeyAlgorithm) -> anyhow::Result<Authority> {

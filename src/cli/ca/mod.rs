@@ -1,14 +1,16 @@
 //! `certtool ca`: certificate authorities.
 
 mod init;
+mod rotate;
 mod show;
+mod state;
 
 use clap::{Args, Subcommand};
 
 use super::kubernetes::KubernetesArgs;
 use super::{ExitStatus, Printer};
 
-/// Make and look at a local CA
+/// Make, look at and rotate a CA
 #[derive(Debug, Args)]
 #[command(arg_required_else_help = true)]
 pub(super) struct Ca {
@@ -20,6 +22,7 @@ pub(super) struct Ca {
 enum CaCommand {
     Init(init::Init),
     Show(show::Show),
+    Rotate(rotate::Rotate),
 }
 
 pub(super) fn run(
@@ -30,5 +33,6 @@ pub(super) fn run(
     match &args.command {
         CaCommand::Init(args) => init::run(args, kubernetes, printer),
         CaCommand::Show(args) => show::run(args, kubernetes, printer),
+        CaCommand::Rotate(args) => rotate::run(args, kubernetes, printer),
     }
 }

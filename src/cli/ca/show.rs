@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
 use time::OffsetDateTime;
 
+use super::state::StateReport;
 use crate::cli::kubernetes::KubernetesArgs;
 use crate::cli::report::CertificateReport;
 use crate::cli::{ExitStatus, Printer, authority, duration, runtime};
@@ -44,42 +46,63 @@ pub(super) fn run(
     kubernetes: &KubernetesArgs,
     printer: &Printer,
 ) -> anyhow::Result<ExitStatus> {
-    runtime::interruptible(async {
-        let cluster = match &args.secret {
-            Some(_) => Some(Cluster::connect(&kubernetes.access()).await?),
-            None => None,
-        };
-        let default = match (&args.ca, &args.ca_dir, &args.secret) {
-            (None, None, None) => Some(Locations::from_process().local_ca()?),
+    let now = OffsetDateTime::now_utc();
+    let Some(secret) = &args.secret else {
+        let default = match (&args.ca, &args.ca_dir) {
+            (None, None) => Some(Locations::from_process().local_ca()?),
             _ => None,
         };
         let dir = args.ca_dir.as_deref().or(default.as_deref());
-        let (source, chain) = authority::certificates(
-            args.ca.as_deref(),
-            dir,
-            args.secret.as_ref(),
-            cluster.as_ref(),
+        let (source, chain) = authority::certificates(args.ca.as_deref(), dir)?;
+        return show(&source, &chain, None, now, printer);
+    };
+    runtime::interruptible(async {
+        let cluster = Cluster::connect(&kubernetes.access()).await?;
+        let data = cluster
+            .get_secret(secret)
+            .await?
+            .with_context(|| format!("there is no Secret {secret}"))?;
+        let state = authority::read_state(secret, &data)?;
+        let chain: Vec<_> = state.current.authority.chain().cloned().collect();
+        let report = StateReport::of(secret, &state, now);
+        show(
+            &format!("Secret {secret}"),
+            &chain,
+            Some(&report),
+            now,
+            printer,
         )
-        .await?;
-        let now = OffsetDateTime::now_utc();
-        let reports: Vec<_> = chain
-            .iter()
-            .map(|certificate| report(&source, certificate, now))
-            .collect();
-        let data = serde_json::json!({ "certificates": reports });
-        printer.result(&data, || {
-            reports
-                .iter()
-                .zip(&chain)
-                .map(|(report, ca)| text(report, ca, now))
-                .collect()
-        })?;
-        let usable = reports.first().is_some_and(|report| report.usable);
-        Ok(if usable {
-            ExitStatus::Done
-        } else {
-            ExitStatus::Finding
-        })
+    })
+}
+
+fn show(
+    source: &str,
+    chain: &[Certificate],
+    state: Option<&StateReport>,
+    now: OffsetDateTime,
+    printer: &Printer,
+) -> anyhow::Result<ExitStatus> {
+    let reports: Vec<_> = chain
+        .iter()
+        .map(|certificate| report(source, certificate, now))
+        .collect();
+    let mut data = serde_json::json!({ "certificates": reports });
+    if let Some(state) = state {
+        data["authority"] = serde_json::to_value(state)?;
+    }
+    printer.result(&data, || {
+        let certificates = reports.iter().zip(chain);
+        let certificates = certificates.map(|(report, ca)| text(report, ca, now));
+        certificates.chain(state.map(StateReport::text)).collect()
+    })?;
+    for warning in state.iter().flat_map(|state| state.warnings()) {
+        printer.warning(warning);
+    }
+    let usable = reports.first().is_some_and(|report| report.usable);
+    Ok(if usable {
+        ExitStatus::Done
+    } else {
+        ExitStatus::Finding
     })
 }
 

@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 
 use super::profile::Profile;
 use super::{NO_NAMES, Sign};
+use crate::cli::authority::tell_limit;
 use crate::cli::dry_run::suffix;
 use crate::cli::kubernetes::KubernetesArgs;
 use crate::cli::progress::Progress;
@@ -48,6 +49,7 @@ pub(super) fn run(
         args.ca.load_files()?
     };
     authority.check_valid_at(OffsetDateTime::now_utc())?;
+    tell_limit(&authority, args.terms.validity, printer);
     if let ([file], None) = (args.csrs.as_slice(), &args.out_dir)
         && !file.is_dir()
     {

@@ -9,6 +9,7 @@ use time::{Duration, OffsetDateTime};
 
 use super::profile::{Profile, Refusal};
 use super::{NO_NAMES, Sign};
+use crate::cli::authority::tell_limit;
 use crate::cli::dry_run::suffix;
 use crate::cli::kubernetes::KubernetesArgs;
 use crate::cli::policy::explain_signer_permission;
@@ -43,6 +44,7 @@ pub(super) fn run(
         let authority = args.ca.load(Some(&cluster)).await?;
         let now = OffsetDateTime::now_utc();
         authority.check_valid_at(now)?;
+        tell_limit(&authority, args.terms.validity, printer);
         let mode = args.dry_run.mode();
         let found = args.selection.find(&cluster, State::Approved).await?;
         let progress = Progress::new(printer, "signing", found.len());

@@ -307,10 +307,8 @@ enum WholeError {
     Empty(String, &'static str),
     #[error("signer {0}: waitForObjects is longer than 12h")]
     Wait(String),
-    #[error(
-        "signer {signer}: the managed CA's life is not longer than that of a certificate; {hint}"
-    )]
-    CaLife { signer: String, hint: &'static str },
+    #[error("signer {0}, managed: {1}")]
+    Managed(String, String),
     #[error("an authority is one of managed, secret and files: give exactly one")]
     Authority,
     #[error("trustBundle: {0:?} is not a name of an object")]
@@ -386,11 +384,10 @@ impl TryFrom<UncheckedSigner> for Signer {
         if wait_for_objects > LONGEST_WAIT {
             return Err(WholeError::Wait(name));
         }
-        if let AuthoritySource::Managed(managed) = &signer.authority
-            && managed.life <= limits.maximum()
-        {
-            let hint = "give it a longer life, or lower limits.maximum";
-            return Err(WholeError::CaLife { signer: name, hint });
+        if let AuthoritySource::Managed(managed) = &signer.authority {
+            managed
+                .settings(limits.maximum())
+                .map_err(|error| WholeError::Managed(name.clone(), error.to_string()))?;
         }
         if let Some(bundle) = &signer.trust_bundle {
             let names = std::iter::once(&bundle.config_map).chain(&bundle.namespaces);

@@ -17,6 +17,7 @@ pub use document::{
 pub use error::ConfigError;
 pub use value::{ObjectName, ValueError};
 
+use crate::authority::{Settings, SettingsError};
 use crate::pki::{KeyAlgorithm, PublicKeyKind, Usage};
 use crate::policy::Policy;
 
@@ -47,6 +48,25 @@ impl Signer {
     #[must_use]
     pub fn wait_for_objects(&self) -> Duration {
         self.wait_for_objects
+    }
+}
+
+impl Managed {
+    /// How the CA rotates, for leaves of at most `leaf_life`.
+    ///
+    /// # Errors
+    /// When the lives do not fit together.
+    pub fn settings(&self, leaf_life: Duration) -> Result<Settings, SettingsError> {
+        let mut settings = Settings::new(self.life, leaf_life)?;
+        settings.rotate_at = self.rotate_at.unwrap_or(settings.rotate_at);
+        settings.algorithm = self.algorithm.unwrap_or(settings.algorithm);
+        settings.settle = self.settle.unwrap_or(settings.settle);
+        settings
+            .name_constraints
+            .permitted_dns
+            .clone_from(&self.permitted_dns);
+        settings.check()?;
+        Ok(settings)
     }
 }
 

@@ -14,13 +14,14 @@ use super::facts::Memory;
 use super::queue::Job;
 use super::{Active, Context};
 use crate::cluster::{Error, Event};
+use crate::controller::authorities::Source;
 use crate::controller::config::Signer;
 use crate::controller::decide::{
     self, APPROVED_REASON, FAILED_REASON, Never, Step, approved_by_policy, to_sign, undecided,
 };
 use crate::controller::gate::NotLeader;
 use crate::controller::metrics::Outcome;
-use crate::pki::{Authority, Certificate};
+use crate::pki::Certificate;
 use crate::policy::{self, Terms};
 use crate::random_serial;
 use crate::request::{Decision, RequestObject, State, with_decision, with_failure};
@@ -175,8 +176,9 @@ impl Work {
             State::Pending | State::Approved => {}
         }
         // An approval without a CA to sign with would only run out.
-        let authority = active.signing.borrow().clone().map_err(Obstacle::Waits)?;
+        let signing = active.signing.borrow().clone().map_err(Obstacle::Waits)?;
         let now = OffsetDateTime::now_utc();
+        signing.at(now).map_err(Obstacle::Waits)?;
         let (request, terms) = match request.state() {
             State::Pending => {
                 let decision = self.decide(signer, &request).await?;
@@ -203,7 +205,7 @@ impl Work {
             },
             _ => (request, None),
         };
-        self.sign(signer, &authority, &request, terms.as_deref(), job)
+        self.sign(signer, &signing, &request, terms.as_deref(), job)
             .await
     }
 
@@ -273,12 +275,14 @@ impl Work {
     async fn sign(
         &self,
         signer: &Signer,
-        authority: &Authority,
+        signing: &Source,
         request: &RequestObject,
         terms: Option<&Terms>,
         job: &Job<RequestObject>,
     ) -> Result<Ended, Obstacle> {
         let now = OffsetDateTime::now_utc();
+        // Again, since an approval lies between: the CA must be one that signs now.
+        let authority = signing.at(now).map_err(Obstacle::Waits)?;
         let (key, grant) = match to_sign(request, terms, &signer.limits, now) {
             Ok(to_sign) => to_sign,
             Err(never) => return self.fail(signer, request, &never).await,

@@ -118,7 +118,7 @@ fn what_contradicts_itself_is_refused() {
                 "secret: certtool-system/serving-ca",
                 "managed: {secret: a/b, life: 20d}",
             ),
-            "is not longer than that of a certificate",
+            "is too short for leaves",
         ),
         (
             SMALL.replace(

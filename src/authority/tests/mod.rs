@@ -1,0 +1,7 @@
+//! A rotating CA, on fixed dates and in a simulation.
+
+mod fixtures;
+mod planning;
+mod reading;
+mod simulation;
+mod trusting;
