@@ -17,13 +17,13 @@ pub struct Broken {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
     /// An entry is not there.
-    #[error("it has no {0}")]
+    #[error("it has no {0}{hint}", hint = hint(.0))]
     Missing(&'static str),
     /// An entry is there without what it belongs to.
     #[error("it has {0} but no {RECORD} that says what that is", RECORD = entry::RECORD)]
     Stray(&'static str),
     /// An entry is not certificates.
-    #[error("{entry} does not read: {why}")]
+    #[error("could not read the CA certificate {entry}: {why}")]
     Certificate {
         /// The entry.
         entry: &'static str,
@@ -31,7 +31,7 @@ pub enum Problem {
         why: CertificateError,
     },
     /// An entry is not a key.
-    #[error("{entry} does not read: {why}")]
+    #[error("could not read the CA key {entry}: {why}")]
     Key {
         /// The entry.
         entry: &'static str,
@@ -85,6 +85,13 @@ pub enum Problem {
     /// The CA is another one than before.
     #[error("{0}, and nothing in the Secret says that this is wanted")]
     Replaced(String),
+}
+
+fn hint(missing: &str) -> &'static str {
+    match missing {
+        entry::CERT | entry::KEY => "; a CA's Secret has tls.crt and tls.key",
+        _ => "",
+    }
 }
 
 impl Problem {

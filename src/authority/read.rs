@@ -6,7 +6,7 @@ use std::sync::Arc;
 use time::Duration;
 
 use super::problem::{Broken, Problem};
-use super::record::{self, Instant, ReasonRecord, Record};
+use super::record::{self, ReasonRecord, Record, Timestamp};
 use super::state::{CaState, Current, Former, Next, Owner, Policy, Reason, Request, Retired};
 use super::{ROTATE_ANNOTATION, entry};
 use crate::pki::{Authority, Certificate, PrivateKey, TrustBundle};
@@ -315,14 +315,14 @@ pub(super) fn record_of(state: &CaState) -> Record {
         version: record::VERSION,
         current: record::CurrentRecord {
             sha256: fingerprint(&state.current.authority),
-            since: state.current.since.map(Instant::of),
-            published: state.current.published.map(Instant::of),
+            since: state.current.since.map(Timestamp::of),
+            published: state.current.published.map(Timestamp::of),
             leaf_life_seconds: state.current.leaf_life.map(record::seconds),
         },
         next: state.next.as_ref().map(|next| record::NextRecord {
             sha256: fingerprint(&next.authority),
-            since: Instant::of(next.since),
-            published: next.published.map(Instant::of),
+            since: Timestamp::of(next.since),
+            published: next.published.map(Timestamp::of),
             leaf_life_seconds: record::seconds(next.leaf_life),
             reason: next.reason.into(),
         }),
@@ -331,10 +331,10 @@ pub(super) fn record_of(state: &CaState) -> Record {
             .iter()
             .map(|retired| record::RetiredRecord {
                 sha256: retired.certificate.fingerprint(),
-                since: Instant::of(retired.since),
+                since: Timestamp::of(retired.since),
                 leaf_life_seconds: retired.leaf_life.map(record::seconds),
-                stopped: retired.stopped.map(Instant::of),
-                leaves_end: Instant::of(retired.leaves_end),
+                stopped: retired.stopped.map(Timestamp::of),
+                leaves_end: Timestamp::of(retired.leaves_end),
                 reason: retired.reason.into(),
             })
             .collect(),
@@ -343,7 +343,7 @@ pub(super) fn record_of(state: &CaState) -> Record {
             .iter()
             .map(|former| record::FormerRecord {
                 sha256: former.fingerprint.clone(),
-                not_after: Instant::of(former.not_after),
+                not_after: Timestamp::of(former.not_after),
             })
             .collect(),
         policy: state.policy.map(|policy| record::PolicyRecord {

@@ -27,9 +27,9 @@ pub(super) struct Record {
 pub(super) struct CurrentRecord {
     pub(super) sha256: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) since: Option<Instant>,
+    pub(super) since: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) published: Option<Instant>,
+    pub(super) published: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) leaf_life_seconds: Option<i64>,
 }
@@ -38,9 +38,9 @@ pub(super) struct CurrentRecord {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct NextRecord {
     pub(super) sha256: String,
-    pub(super) since: Instant,
+    pub(super) since: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) published: Option<Instant>,
+    pub(super) published: Option<Timestamp>,
     pub(super) leaf_life_seconds: i64,
     pub(super) reason: ReasonRecord,
 }
@@ -49,12 +49,12 @@ pub(super) struct NextRecord {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct RetiredRecord {
     pub(super) sha256: String,
-    pub(super) since: Instant,
+    pub(super) since: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) leaf_life_seconds: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) stopped: Option<Instant>,
-    pub(super) leaves_end: Instant,
+    pub(super) stopped: Option<Timestamp>,
+    pub(super) leaves_end: Timestamp,
     pub(super) reason: ReasonRecord,
 }
 
@@ -62,7 +62,7 @@ pub(super) struct RetiredRecord {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct FormerRecord {
     pub(super) sha256: String,
-    pub(super) not_after: Instant,
+    pub(super) not_after: Timestamp,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -85,16 +85,16 @@ pub(super) enum ReasonRecord {
 /// An instant in RFC 3339, in UTC, to the millisecond.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub(super) struct Instant(pub(super) OffsetDateTime);
+pub(super) struct Timestamp(pub(super) OffsetDateTime);
 
-impl Instant {
+impl Timestamp {
     pub(super) fn of(at: OffsetDateTime) -> Self {
         let at = at.checked_to_offset(UtcOffset::UTC).unwrap_or(at);
         Self(at.replace_millisecond(at.millisecond()).unwrap_or(at))
     }
 }
 
-impl TryFrom<String> for Instant {
+impl TryFrom<String> for Timestamp {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
@@ -104,8 +104,8 @@ impl TryFrom<String> for Instant {
     }
 }
 
-impl From<Instant> for String {
-    fn from(instant: Instant) -> Self {
+impl From<Timestamp> for String {
+    fn from(instant: Timestamp) -> Self {
         let at = instant.0;
         at.format(&Rfc3339).unwrap_or_else(|_| at.to_string())
     }

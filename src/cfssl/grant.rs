@@ -82,6 +82,17 @@ const CA_S_OWN: [&str; 4] = [
 ];
 
 impl Profile {
+    /// Whether anything at all can be signed with it.
+    ///
+    /// # Errors
+    /// [`GrantError::NoUsages`].
+    pub fn check_can_sign(&self) -> Result<(), GrantError> {
+        if self.usages.is_empty() {
+            return Err(GrantError::NoUsages);
+        }
+        Ok(())
+    }
+
     /// What a certificate for `csr` says when it is signed at `now`; with `hosts`, these
     /// names take the place of the request's own.
     ///
@@ -93,9 +104,7 @@ impl Profile {
         hosts: &[San],
         now: OffsetDateTime,
     ) -> Result<Grant, GrantError> {
-        if self.usages.is_empty() {
-            return Err(GrantError::NoUsages);
-        }
+        self.check_can_sign()?;
         // A CSRWhitelist leaves the request's basic constraints behind.
         if csr.asks_for_ca && self.ca.is_none() && self.allow.is_none() {
             return Err(GrantError::AsksForCa);

@@ -377,4 +377,26 @@ mod tests {
             assert!(object(&text[..at]).is_err(), "{at}");
         }
     }
+
+    #[test]
+    fn a_comma_after_the_last_element_is_found_at_any_depth() {
+        for (text, place) in [
+            ("{\"CN\": \"a\",\n}", "line 2, column 1"),
+            ("{\"hosts\": [\"a\", ]}", "line 1, column 17"),
+            ("{\"key\": {\"algo\": \"rsa\",}}", "line 1, column 24"),
+            (
+                "{\"key\": {\"size\": 1,\r\n\t},\n \"CN\": \"a\"}",
+                "line 2, column 2",
+            ),
+            ("{\"names\": [{\"O\": \"a\",\n }]}", "line 2, column 2"),
+            (
+                "{\"names\": [\n {\"O\": {\"a\": [true,\n]}},\n]}",
+                "line 3, column 1",
+            ),
+        ] {
+            let said = error(text);
+            assert!(said.starts_with(place), "{text:?}: {said}");
+            assert!(said.contains("comma after the last element"), "{said}");
+        }
+    }
 }

@@ -45,6 +45,9 @@ pub(super) struct Controller {
     lease_duration: Duration,
 }
 
+/// Longer than a watch stays silent.
+const ANSWER: Duration = Duration::from_secs(60);
+
 fn lease_duration(text: &str) -> Result<Duration, String> {
     let duration = super::duration::parse(text)?.unsigned_abs();
     let whole = Duration::from_secs(duration.as_secs());
@@ -71,7 +74,7 @@ pub(super) fn run(
     logs::start(printer);
     runtime::current_thread()?.block_on(async {
         let access = kubernetes.access();
-        let cluster = Cluster::connect(&access).await?;
+        let cluster = Cluster::connect_impatiently(&access, ANSWER).await?;
         let in_cluster = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
         let election = args
             .leader_elect

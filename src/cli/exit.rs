@@ -40,7 +40,7 @@ impl ExitStatus {
     pub(super) fn of_error(error: &anyhow::Error) -> Self {
         if error.is::<UsageError>() {
             Self::Usage
-        } else if error.is::<TimedOut>() {
+        } else if error.is::<TimedOut>() || is_timed_out(error) {
             Self::TimedOut
         } else if error.is::<Refused>() {
             Self::Refused
@@ -64,6 +64,14 @@ impl ExitStatus {
             Self::Done
         }
     }
+}
+
+/// An API server that did not come back while it was waited for.
+fn is_timed_out(error: &anyhow::Error) -> bool {
+    matches!(
+        error.downcast_ref::<crate::cluster::Error>(),
+        Some(crate::cluster::Error::TimedOut { .. })
+    )
 }
 
 impl From<ExitStatus> for ExitCode {

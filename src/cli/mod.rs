@@ -5,6 +5,7 @@
 //! the one [`Printer`]. stdout carries results alone; everything else is stderr.
 
 pub(crate) mod authority;
+mod bootstrap;
 mod ca;
 mod completion;
 mod controller;
@@ -15,8 +16,10 @@ mod duration;
 mod exit;
 mod fetch;
 mod genkey;
+mod inject;
 mod input;
 mod issue;
+mod krm;
 mod kubernetes;
 mod lint_config;
 mod list;
@@ -24,12 +27,14 @@ mod local_dev;
 mod logs;
 mod man;
 mod output;
+mod pair;
 mod policy;
 mod progress;
 mod report;
 mod root;
 mod runtime;
 mod sign;
+mod sources;
 mod submit;
 
 use std::ffi::OsString;
@@ -92,6 +97,9 @@ fn run(root: Root, printer: &Printer) -> anyhow::Result<ExitStatus> {
         Command::Issue(args) => issue::run(&args, &root.kubernetes, printer),
         Command::Ca(args) => ca::run(&args, &root.kubernetes, printer),
         Command::Controller(args) => controller::run(&args, &root.kubernetes, printer),
+        Command::Bootstrap(args) => bootstrap::run(&args, &root.kubernetes, printer),
+        Command::Inject(args) => inject::run(&args, &root.kubernetes, printer),
+        Command::Krm(args) => krm::run(&args, printer),
         Command::LintConfig(args) => lint_config::run(&args, printer),
         Command::Completion(args) => completion::run(&args, printer),
         Command::Man => man::run(printer),

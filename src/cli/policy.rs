@@ -41,24 +41,33 @@ pub(super) async fn check(
     Err(Refused(why).into())
 }
 
-/// Approving and signing take two permissions; the API server's message names the second
-/// one (`plugin/pkg/admission/certificates`), and this says the rule to add.
+/// Approving and signing take two permissions: on the subresource, and on the signer
+/// (`plugin/pkg/admission/certificates`). The API server asks for the second only when the
+/// first is there, and names no rule for it. This says the rules to add, so that one run is
+/// enough to learn both.
 pub(super) fn explain_signer_permission(
     signer: &str,
     verb: &'static str,
 ) -> impl FnOnce(anyhow::Error) -> anyhow::Error {
     let signer = signer.to_owned();
     move |error| {
-        let missing = error.downcast_ref::<Error>().is_some_and(|error| {
-            matches!(error, Error::Forbidden { message, .. } | Error::Api { message, .. }
-                if message.contains("user not permitted to"))
-        });
-        if !missing {
-            return error;
+        let rule = format!(
+            "{{apiGroups: [\"certificates.k8s.io\"], resources: [\"signers\"], verbs: [\"{verb}\"], resourceNames: [\"{signer}\"]}}"
+        );
+        match error.downcast_ref::<Error>() {
+            Some(Error::Forbidden { message, .. } | Error::Api { message, .. })
+                if message.contains("user not permitted to") =>
+            {
+                error.context(format!(
+                    "not permitted to {verb} requests for {signer}: add the ClusterRole rule {rule}"
+                ))
+            }
+            Some(Error::Forbidden { call, .. }) if call.resource.contains('/') => {
+                anyhow::anyhow!(
+                    "{error:#}\nneeded as well, unless it is there, to {verb} requests for {signer}: {rule}"
+                )
+            }
+            _ => error,
         }
-        error.context(format!(
-            "not permitted to {verb} requests for {signer}: add the ClusterRole rule \
-             {{apiGroups: [\"certificates.k8s.io\"], resources: [\"signers\"], verbs: [\"{verb}\"], resourceNames: [\"{signer}\"]}}"
-        ))
     }
 }

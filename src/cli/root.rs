@@ -5,8 +5,8 @@ use clap::{Parser, Subcommand};
 use super::kubernetes::KubernetesArgs;
 use super::output::OutputArgs;
 use super::{
-    ca, completion, controller, decide, describe, fetch, genkey, issue, lint_config, list,
-    local_dev, sign, submit,
+    bootstrap, ca, completion, controller, decide, describe, fetch, genkey, inject, issue, krm,
+    lint_config, list, local_dev, sign, submit,
 };
 
 const AFTER_HELP: &str = "\
@@ -41,6 +41,9 @@ pub(super) enum Command {
     Issue(Box<issue::Issue>),
     Ca(ca::Ca),
     Controller(Box<controller::Controller>),
+    Bootstrap(Box<bootstrap::Bootstrap>),
+    Inject(Box<inject::Inject>),
+    Krm(krm::Krm),
     LintConfig(lint_config::LintConfig),
     Completion(completion::Completion),
     /// Write the manual page to stdout

@@ -10,6 +10,7 @@ use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 
 use super::call::Call;
 use super::error::{Error, Result};
+use super::patience::Patience;
 
 /// How to reach the cluster, as given on the command line.
 #[derive(Debug, Clone, Default)]
@@ -30,6 +31,8 @@ pub struct Cluster {
     client: kube::Client,
     /// Held, shared, by what has to be finished before the process ends.
     busy: Arc<RwLock<()>>,
+    /// What is done when the API server does not answer; without it, that is an error.
+    patience: Option<Arc<Patience>>,
     /// The API server's URL.
     pub server: http::Uri,
     /// The namespace of `--namespace` or the context.
@@ -54,15 +57,36 @@ impl Cluster {
     /// # Errors
     /// When there is no configuration, or it cannot be used.
     pub async fn connect(access: &Access) -> Result<Self> {
-        Self::connect_within(access, ANSWER).await
+        Self::connect_with(access, ANSWER, None, true).await
     }
 
-    /// As [`Cluster::connect`], with another limit for each answer.
+    /// As [`Cluster::connect`], for a client that waits for an API server that restarts or is
+    /// overloaded.
     ///
     /// # Errors
     /// As [`Cluster::connect`].
-    pub async fn connect_within(access: &Access, answer: Duration) -> Result<Self> {
+    pub async fn connect_patiently(access: &Access, patience: Patience) -> Result<Self> {
+        Self::connect_with(access, ANSWER, Some(Arc::new(patience)), false).await
+    }
+
+    /// As [`Cluster::connect`], for whoever tries again by themselves: each answer takes
+    /// `answer` at most, and every error is told at once.
+    ///
+    /// # Errors
+    /// As [`Cluster::connect`].
+    pub async fn connect_impatiently(access: &Access, answer: Duration) -> Result<Self> {
+        Self::connect_with(access, answer, None, false).await
+    }
+
+    async fn connect_with(
+        access: &Access,
+        answer: Duration,
+        patience: Option<Arc<Patience>>,
+        retry: bool,
+    ) -> Result<Self> {
         let mut config = configuration(access).await?;
+        // Where we wait ourselves, the client must not wait in silence.
+        config.default_retry = retry;
         if let Some(namespace) = &access.namespace {
             config.default_namespace.clone_from(namespace);
         }
@@ -80,6 +104,7 @@ impl Cluster {
         Ok(Self {
             client,
             busy: Arc::default(),
+            patience,
             server,
             namespace,
             tls_server_name,
@@ -106,17 +131,57 @@ impl Cluster {
     pub(super) async fn send<T: DeserializeOwned>(
         &self,
         call: &Call,
-        request: std::result::Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+        request: Prepared,
     ) -> Result<T> {
-        let request = request.map_err(|error| Error::Other {
+        let text = self.send_text(call, request).await?;
+        serde_json::from_str(&text).map_err(|error| Error::Other {
             call: Box::new(call.clone()),
-            why: error.to_string(),
-        })?;
+            why: format!("the answer does not read: {error}"),
+        })
+    }
+
+    /// Sends one request, again and again if there is patience; the answer as it is.
+    pub(super) async fn send_text(&self, call: &Call, request: Prepared) -> Result<String> {
+        let Some(patience) = &self.patience else {
+            return self.send_once(call, request).await;
+        };
+        let request = prepared(call, request)?;
+        let mut trial = patience.begin();
+        loop {
+            let answer = trial
+                .limited(&self.server, self.send_once(call, Ok(request.clone())))
+                .await;
+            match answer {
+                Ok(text) => {
+                    trial.answered();
+                    return Ok(text);
+                }
+                Err(error) => trial.forgive(error).await?,
+            }
+        }
+    }
+
+    /// Sends one request, once.
+    pub(super) async fn send_once(&self, call: &Call, request: Prepared) -> Result<String> {
         self.client
-            .request(request)
+            .request_text(prepared(call, request)?)
             .await
             .map_err(|error| Error::of(call, &self.server.to_string(), &error))
     }
+
+    pub(super) fn patience(&self) -> Option<&Patience> {
+        self.patience.as_deref()
+    }
+}
+
+/// A request as kube makes it, or why it cannot be made.
+pub(super) type Prepared = std::result::Result<http::Request<Vec<u8>>, kube::core::request::Error>;
+
+fn prepared(call: &Call, request: Prepared) -> Result<http::Request<Vec<u8>>> {
+    request.map_err(|error| Error::Other {
+        call: Box::new(call.clone()),
+        why: error.to_string(),
+    })
 }
 
 async fn configuration(access: &Access) -> Result<Config> {

@@ -83,6 +83,14 @@ pub enum Error {
         /// What failed.
         why: String,
     },
+    /// The API server did not come back while it was waited for.
+    #[error("gave up after {} s: {last}", waited.as_secs())]
+    TimedOut {
+        /// How long it was waited for.
+        waited: std::time::Duration,
+        /// What it did last.
+        last: Box<Error>,
+    },
     /// An object that is not as it should be.
     #[error(transparent)]
     Injectable(#[from] crate::injectable::Error),

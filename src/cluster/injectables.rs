@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use futures::StreamExt;
-use kube::api::{GetParams, ListParams, Patch, PatchParams};
+use futures::{Stream, StreamExt};
+use kube::api::{GetParams, Patch, PatchParams};
 use kube::core::Request;
-use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -13,21 +12,14 @@ use super::FIELD_MANAGER;
 use super::call::Call;
 use super::client::Cluster;
 use super::error::{Error, Result};
-use crate::injectable::{Kind, ObjectId, Plan};
+use super::pages::{Pages, Selection, with_type};
+use super::patience::Patience;
+use crate::injectable::{Kind, ObjectId, Partial, Plan};
 
-/// How many objects a page of a list has: CRDs can have hundreds of kilobytes each.
-const PAGE: u32 = 50;
 /// How many objects are worked on at a time.
 const PARALLEL: usize = 8;
 /// How long a patch is planned anew after somebody else changed the object.
 const PERSISTENCE: Duration = Duration::from_secs(20);
-
-/// Which objects of a kind.
-#[derive(Debug, Clone, Default)]
-pub struct Selection {
-    /// A label selector, as kubectl's `-l`.
-    pub labels: Option<String>,
-}
 
 /// What to do with a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,34 +47,20 @@ impl Applied {
     }
 }
 
-#[derive(Deserialize)]
-struct List {
-    /// `null` in an empty list of metadata.
-    items: Option<Vec<Value>>,
-    #[serde(default)]
-    metadata: ListMeta,
-}
-
-#[derive(Deserialize, Default)]
-struct ListMeta {
-    #[serde(rename = "continue", default)]
-    next: Option<String>,
-}
-
 fn call(verb: &'static str, kind: Kind) -> Call {
     Call::cluster_scoped(verb, kind.group(), kind.version(), kind.plural())
 }
 
 impl Cluster {
-    /// One object; `None` when it does not exist.
+    /// One object, with the fields that a caBundle depends on; `None` when it does not exist.
     ///
     /// # Errors
     /// Anything but "not found".
     pub async fn get_injectable(&self, id: &ObjectId) -> Result<Option<Value>> {
         let call = call("get", id.kind).on(&id.name);
         let request = Request::new(call.path()).get(&id.name, &GetParams::default());
-        match self.send::<Value>(&call, request).await {
-            Ok(object) => Ok(Some(with_type(object, id.kind))),
+        match self.send::<Partial>(&call, request).await {
+            Ok(Partial(object)) => Ok(Some(with_type(object, id.kind))),
             Err(Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
         }
@@ -98,7 +76,8 @@ impl Cluster {
         selection: &Selection,
         keep: impl Fn(Value) -> Option<T>,
     ) -> Result<Vec<T>> {
-        self.pages(kind, selection, false, keep).await
+        let pages = self.injectable_pages(kind, selection);
+        all(pages, keep).await
     }
 
     /// As [`Cluster::list_injectables`], with `metadata` alone of each object.
@@ -111,40 +90,8 @@ impl Cluster {
         selection: &Selection,
         keep: impl Fn(Value) -> Option<T>,
     ) -> Result<Vec<T>> {
-        self.pages(kind, selection, true, keep).await
-    }
-
-    async fn pages<T>(
-        &self,
-        kind: Kind,
-        selection: &Selection,
-        metadata_only: bool,
-        keep: impl Fn(Value) -> Option<T>,
-    ) -> Result<Vec<T>> {
-        let call = call("list", kind);
-        let mut params = ListParams::default().limit(if metadata_only { 500 } else { PAGE });
-        params.label_selector.clone_from(&selection.labels);
-        let mut kept = Vec::new();
-        loop {
-            let request = Request::new(call.path());
-            let request = if metadata_only {
-                request.list_metadata(&params)
-            } else {
-                request.list(&params)
-            };
-            let page: List = self.send(&call, request).await?;
-            kept.extend(
-                page.items
-                    .into_iter()
-                    .flatten()
-                    .map(|item| with_type(item, kind))
-                    .filter_map(&keep),
-            );
-            match page.metadata.next.filter(|token| !token.is_empty()) {
-                Some(token) => params = params.continue_token(&token),
-                None => return Ok(kept),
-            }
-        }
+        let pages = self.injectable_pages(kind, selection).metadata_only();
+        all(pages, keep).await
     }
 
     /// Objects by their identity, those that exist, in this order.
@@ -217,6 +164,58 @@ impl Cluster {
         Ok(planned)
     }
 
+    /// Plans for each object as it comes and carries the plan out, several at a time; plans anew
+    /// for one that somebody else changed since. `done` hears of each object when that is over,
+    /// in no order; `None` is one that is gone. No more is in memory than what is worked on.
+    ///
+    /// # Errors
+    /// The first error of `objects`, after what was begun has ended.
+    pub async fn apply_each<P, D>(
+        &self,
+        objects: impl Stream<Item = Result<Value>>,
+        mode: Mode,
+        plan: P,
+        mut done: D,
+    ) -> Result<()>
+    where
+        P: Fn(&ObjectId, &Value) -> Result<Plan>,
+        D: FnMut(ObjectId, Result<Option<Applied>>),
+    {
+        let plan = &plan;
+        let applied = objects
+            .map(|before| async move {
+                let before = before?;
+                let Some(id) = ObjectId::of(&before) else {
+                    return Ok(None);
+                };
+                let applied = async {
+                    let plan_made = plan(&id, &before)?;
+                    let applied = Applied {
+                        plan: plan_made,
+                        before,
+                    };
+                    if mode == Mode::Plan {
+                        return Ok(Some(applied));
+                    }
+                    self.apply(applied, mode, plan, &|_: &[Applied]| Ok(()))
+                        .await
+                };
+                let applied = applied.await;
+                Ok(Some((id, applied)))
+            })
+            .buffer_unordered(PARALLEL);
+        let mut applied = std::pin::pin!(applied);
+        let mut failed = Ok(());
+        while let Some(next) = applied.next().await {
+            match next {
+                Ok(Some((id, applied))) => done(id, applied),
+                Err(error) if failed.is_ok() => failed = Err(error),
+                Ok(None) | Err(_) => {}
+            }
+        }
+        failed
+    }
+
     async fn apply<P, N>(
         &self,
         mut applied: Applied,
@@ -231,18 +230,38 @@ impl Cluster {
         let id = applied.id();
         let deadline = Instant::now() + PERSISTENCE;
         let mut pause = Duration::ZERO;
+        let mut trial = self.patience().map(Patience::begin);
+        // A plan whose patch got no answer: it may have been carried out all the same.
+        let mut unanswered: Option<Applied> = None;
         loop {
             let Some(patch) = applied.plan.patch.clone() else {
-                return Ok(Some(applied));
+                return Ok(Some(unanswered.unwrap_or(applied)));
             };
-            match self.patch(&id, patch, mode == Mode::Check).await {
-                Ok(()) => return Ok(Some(applied)),
-                Err(Error::NotFound { .. }) => return Ok(None),
-                Err(Error::Conflict { .. }) if Instant::now() < deadline => {
+            let answer = self.patch(&id, patch, mode == Mode::Check);
+            let answer = match &trial {
+                Some(trial) => trial.limited(&self.server, answer).await,
+                None => answer.await,
+            };
+            match (answer, &mut trial) {
+                (Ok(()), trial) => {
+                    if let Some(trial) = trial {
+                        trial.answered();
+                    }
+                    return Ok(Some(applied));
+                }
+                (Err(Error::NotFound { .. }), _) => return Ok(None),
+                (Err(Error::Conflict { .. }), _) if Instant::now() < deadline => {
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).clamp(Duration::from_millis(5), Duration::from_millis(200));
                 }
-                Err(error) => return Err(error),
+                (Err(error), Some(trial)) => {
+                    let lost = matches!(error, Error::Unreachable { .. });
+                    trial.forgive(error).await?;
+                    if lost && mode == Mode::Apply {
+                        unanswered = Some(applied);
+                    }
+                }
+                (Err(error), None) => return Err(error),
             }
             let Some(before) = self.get_injectable(&id).await? else {
                 return Ok(None);
@@ -264,12 +283,13 @@ impl Cluster {
             field_manager: Some(FIELD_MANAGER.to_owned()),
             ..Default::default()
         };
-        let request =
-            Request::new(call.path()).patch(&id.name, &params, &Patch::<Value>::Json(patch));
-        match self
-            .send::<kube::core::PartialObjectMeta>(&call, request)
-            .await
-        {
+        // The answer is nothing but a receipt.
+        let request = Request::new(call.path()).patch_metadata(
+            &id.name,
+            &params,
+            &Patch::<Value>::Json(patch),
+        );
+        match self.send_once(&call, request).await {
             Ok(_) => Ok(()),
             // A `test` of our patch that fails, and nothing else, is 422 without a word about
             // the object (k8s.io/apiserver pkg/endpoints/handlers/patch.go, applyJSPatch).
@@ -288,11 +308,10 @@ impl Cluster {
     }
 }
 
-/// Items of a list have no type of their own.
-fn with_type(mut object: Value, kind: Kind) -> Value {
-    if let Value::Object(fields) = &mut object {
-        fields.insert("apiVersion".to_owned(), kind.api_version().into());
-        fields.insert("kind".to_owned(), kind.as_str().into());
+async fn all<T>(mut pages: Pages<'_>, keep: impl Fn(Value) -> Option<T>) -> Result<Vec<T>> {
+    let mut kept = Vec::new();
+    while let Some(page) = pages.next().await? {
+        kept.extend(page.into_iter().filter_map(&keep));
     }
-    object
+    Ok(kept)
 }

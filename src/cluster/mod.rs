@@ -4,6 +4,7 @@
 //! version of certtool does not know. Every error names the verb, the object and, when
 //! access is denied, the RBAC rule that grants it.
 
+mod aggregated;
 mod ca_secrets;
 mod call;
 mod client;
@@ -12,6 +13,9 @@ mod events;
 mod facts;
 mod injectables;
 mod leases;
+mod namespaces;
+mod pages;
+mod patience;
 mod probe;
 mod request_watch;
 mod requests;
@@ -25,8 +29,10 @@ pub use client::{Access, Cluster};
 pub use error::{Error, Result};
 pub use events::Event;
 pub use facts::Answer;
-pub use injectables::{Applied, Mode, Selection};
+pub use injectables::{Applied, Mode};
 pub use leases::Holder;
+pub use pages::{Pages, Selection};
+pub use patience::Patience;
 pub use probe::{ProbeTarget, Until, prove};
 pub use request_watch::RequestEvent;
 pub use secrets::{NotASecretName, SecretData, SecretName};

@@ -128,7 +128,7 @@ pub async fn run(
             identity: identity.clone(),
         };
         // A client of its own: an answer about the lease is wanted soon or not at all.
-        match Cluster::connect_within(&options.access, leader::ANSWER).await {
+        match Cluster::connect_impatiently(&options.access, leader::ANSWER).await {
             Ok(cluster) => {
                 let end = raised(end.clone());
                 election.run(&cluster, &keeper, &metrics, end).await;

@@ -205,6 +205,38 @@ fn field_managers(object: &Value) -> Vec<Manager> {
     found
 }
 
+/// The field managers other than certtool that own a caBundle of this object: a manifest of theirs
+/// has the field, and puts it back when it is applied again.
+#[must_use]
+pub fn ca_bundle_owners(object: &Value) -> Vec<String> {
+    let entries = object
+        .pointer("/metadata/managedFields")
+        .and_then(Value::as_array);
+    let owns = |fields: &Value| {
+        let webhooks = fields.get("f:webhooks").and_then(Value::as_object);
+        webhooks
+            .into_iter()
+            .flat_map(Map::values)
+            .any(|webhook| webhook.pointer("/f:clientConfig/f:caBundle").is_some())
+            || [
+                "/f:spec/f:caBundle",
+                "/f:spec/f:conversion/f:webhook/f:clientConfig/f:caBundle",
+            ]
+            .iter()
+            .any(|path| fields.pointer(path).is_some())
+    };
+    let mut owners: Vec<String> = entries
+        .into_iter()
+        .flatten()
+        .filter(|entry| entry.get("fieldsV1").is_some_and(owns))
+        .filter_map(|entry| Some(entry.get("manager")?.as_str()?.to_owned()))
+        .filter(|name| !name.starts_with("certtool"))
+        .collect();
+    owners.sort();
+    owners.dedup();
+    owners
+}
+
 /// The first client config, or field of one, among the owned fields.
 fn owned_client_config(fields: &Map<String, Value>) -> Option<String> {
     let under = |fields: &Map<String, Value>, path: &str| {
@@ -293,6 +325,29 @@ mod tests {
         assert_eq!(begins("Argo CD"), 1);
         assert_eq!(begins("Helm \"shop\""), 1);
         assert!(found[0].contains("within seconds"), "{found:#?}");
+    }
+
+    #[test]
+    fn the_owners_of_a_ca_bundle_are_known_for_every_kind() {
+        let object = |manager: &str, fields: &Value| {
+            json!({"metadata": {"managedFields": [
+                {"manager": "other", "fieldsV1": {"f:spec": {"f:group": {}}, "f:webhooks": {
+                    ".": {}, "k:{\"name\":\"x\"}": {"f:clientConfig": {"f:service": {}}}}}},
+                {"manager": manager, "fieldsV1": fields},
+                {"manager": manager, "fieldsV1": fields},
+                {"manager": "broken", "fieldsV1": 1},
+            ]}})
+        };
+        let config = json!({"f:clientConfig": {".": {}, "f:caBundle": {}}});
+        for fields in [
+            json!({"f:webhooks": {"k:{\"name\":\"a\"}": {}, "k:{\"name\":\"b\"}": config}}),
+            json!({"f:spec": {"f:caBundle": {}}}),
+            json!({"f:spec": {"f:conversion": {"f:webhook": config}}}),
+        ] {
+            assert_eq!(ca_bundle_owners(&object("helm", &fields)), ["helm"]);
+            assert!(ca_bundle_owners(&object("certtool", &fields)).is_empty());
+        }
+        assert!(ca_bundle_owners(&Value::Null).is_empty());
     }
 
     #[test]

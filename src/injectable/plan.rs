@@ -5,6 +5,7 @@ use std::fmt;
 use json_patch::Patch;
 use serde_json::Value;
 
+use super::failure_policy::FailurePolicy;
 use super::kind::ObjectId;
 use super::record::Record;
 
@@ -40,6 +41,8 @@ pub enum What {
         /// `insecureSkipTLSVerify` is cleared too.
         verify: bool,
     },
+    /// It gets this failure policy.
+    FailurePolicy(FailurePolicy),
     /// Nothing differs.
     Unchanged,
     /// It is pointed at this url.
@@ -97,6 +100,7 @@ impl fmt::Display for What {
                 }
                 Ok(())
             }
+            Self::FailurePolicy(policy) => write!(f, "failurePolicy set to {policy}"),
             Self::Unchanged => f.write_str("unchanged"),
             Self::Attached { url, again: false } => write!(f, "attached to {url}"),
             Self::Attached { url, again: true } => write!(f, "attached anew to {url}"),

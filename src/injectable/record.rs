@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::client_config::{ClientConfig, Target};
+use super::kind::ObjectId;
+
 /// The annotation that holds the record.
 pub const ANNOTATION: &str = "certtool.dev/local-dev-attached";
 
@@ -110,6 +113,15 @@ impl Record {
             Some(Value::String(text)) => Self::parse(text).map(Some),
             Some(_) => Err(RecordError::Malformed("it is not a string".to_owned())),
         }
+    }
+
+    /// The entry of a webhook, if it is attached still: it calls the url that was set.
+    #[must_use]
+    pub fn attached(&self, id: &ObjectId, config: &ClientConfig) -> Option<&Entry> {
+        let entry = self
+            .webhooks
+            .get(config.webhook.as_ref().unwrap_or(&id.name));
+        entry.filter(|entry| config.target == Ok(Target::Url(entry.attached.url.clone())))
     }
 
     /// The record as compact JSON.

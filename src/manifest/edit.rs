@@ -4,14 +4,71 @@
 //! line width, a new key looks like its siblings.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::tree::{Content, NodeId, Style, Tree};
 
-/// A replacement of some bytes of a document.
+/// A replacement of some bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Edit {
-    pub(super) range: Range<usize>,
-    pub(super) text: String,
+pub struct Edit {
+    /// The bytes that go.
+    pub range: Range<usize>,
+    text: Text,
+}
+
+/// Many edits of a manifest put in the same caBundle: it is there once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Text {
+    Own(String),
+    Around(Box<str>, Arc<str>, Box<str>),
+}
+
+impl Edit {
+    fn new(range: Range<usize>, text: String) -> Self {
+        Self {
+            range,
+            text: Text::Own(text),
+        }
+    }
+
+    /// Refers to `value` instead of repeating it.
+    pub(super) fn sharing(self, value: &Arc<str>) -> Self {
+        let Text::Own(text) = &self.text else {
+            return self;
+        };
+        // There are a few bytes around it at most.
+        let around = text.len().saturating_sub(value.len());
+        let at = (0..=around).find(|at| text.as_bytes()[*at..].starts_with(value.as_bytes()));
+        let Some((before, rest)) = at.and_then(|at| text.split_at_checked(at)) else {
+            return self;
+        };
+        let after = rest.get(value.len()..).unwrap_or_default();
+        Self {
+            range: self.range,
+            text: Text::Around(before.into(), Arc::clone(value), after.into()),
+        }
+    }
+
+    /// What comes in their place, in pieces.
+    #[must_use]
+    pub fn pieces(&self) -> [&str; 3] {
+        match &self.text {
+            Text::Own(text) => [text, "", ""],
+            Text::Around(before, value, after) => [before, value, after],
+        }
+    }
+
+    /// How long that is.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.pieces().iter().map(|piece| piece.len()).sum()
+    }
+
+    /// Whether that is nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 /// Why there is no edit: a layout that would need more than the value changed.
@@ -39,10 +96,9 @@ pub(super) fn replace_plain(tree: &Tree<'_>, node: NodeId, value: &str) -> Resul
         Content::Scalar {
             style: Style::Plain,
             ..
-        } if !found.properties && !found.span.is_empty() => Ok(Edit {
-            range: found.span.clone(),
-            text: value.to_owned(),
-        }),
+        } if !found.properties && !found.span.is_empty() => {
+            Ok(Edit::new(found.span.clone(), value.to_owned()))
+        }
         _ => Err("insecureSkipTLSVerify is not a plain value"),
     }
 }
@@ -64,10 +120,7 @@ fn replace(
         }
         // The literal value: whatever else uses the anchor stays as it is.
         Content::Alias(_) => {
-            return Ok(Edit {
-                range: node.span.clone(),
-                text: value.to_owned(),
-            });
+            return Ok(Edit::new(node.span.clone(), value.to_owned()));
         }
         Content::Mapping { .. } | Content::Sequence(_) | Content::Elided => {
             return Err("it is a list or a mapping; remove it");
@@ -81,23 +134,16 @@ fn replace(
             after_colon(document, tree.node(key).span.end, value)
         }
         // JSON's `null`, or the `null` of a flow mapping with JSON's quotes.
-        Style::Plain if is_quoted(tree, key) && text == "null" => Ok(Edit {
-            range: node.span.clone(),
-            text: format!("\"{value}\""),
-        }),
-        Style::Plain => Ok(Edit {
-            range: node.span.clone(),
-            text: value.to_owned(),
-        }),
+        Style::Plain if is_quoted(tree, key) && text == "null" => {
+            Ok(Edit::new(node.span.clone(), format!("\"{value}\"")))
+        }
+        Style::Plain => Ok(Edit::new(node.span.clone(), value.to_owned())),
         Style::SingleQuoted | Style::DoubleQuoted => {
             let inside = node.span.start + 1..node.span.end.saturating_sub(1);
             if inside.start > inside.end {
                 return Err("its quotes do not match");
             }
-            Ok(Edit {
-                range: inside,
-                text: value.to_owned(),
-            })
+            Ok(Edit::new(inside, value.to_owned()))
         }
         Style::Literal | Style::Folded => {
             let key = tree.node(key).span.clone();
@@ -131,10 +177,7 @@ fn after_colon(document: &str, key_end: usize, value: &str) -> Result<Edit, Layo
     } else {
         " "
     };
-    Ok(Edit {
-        range: at..at,
-        text: format!(" {value}{space}"),
-    })
+    Ok(Edit::new(at..at, format!(" {value}{space}")))
 }
 
 /// Replaces the content lines of a block scalar; its header line, with any comment, stays.
@@ -208,10 +251,7 @@ fn block_scalar(
             text.push_str(line_break);
         }
     }
-    Ok(Edit {
-        range: header_end..end,
-        text,
-    })
+    Ok(Edit::new(header_end..end, text))
 }
 
 fn insert(document: &str, tree: &Tree<'_>, mapping: NodeId, value: &str) -> Result<Edit, Layout> {
@@ -226,10 +266,7 @@ fn insert(document: &str, tree: &Tree<'_>, mapping: NodeId, value: &str) -> Resu
             None => {
                 let at = node.span.start + 1;
                 let text = format!("{KEY}: {value}");
-                Ok(Edit {
-                    range: at..at,
-                    text,
-                })
+                Ok(Edit::new(at..at, text))
             }
         };
     }
@@ -255,10 +292,10 @@ fn insert_line(document: &str, key: usize, value: &str) -> Result<Edit, Layout> 
         }
         at = previous;
     }
-    Ok(Edit {
-        range: at..at,
-        text: format!("{indent}{KEY}: {value}{line_break}"),
-    })
+    Ok(Edit::new(
+        at..at,
+        format!("{indent}{KEY}: {value}{line_break}"),
+    ))
 }
 
 /// Before the first key of a flow mapping, set apart as that is.
@@ -290,10 +327,7 @@ fn insert_in_flow(
     }
     if !is_quoted(tree, key) {
         let separator = if separator.is_empty() { " " } else { separator };
-        return Ok(Edit {
-            range: at..at,
-            text: format!("{KEY}: {value},{separator}"),
-        });
+        return Ok(Edit::new(at..at, format!("{KEY}: {value},{separator}")));
     }
     // As in JSON; `"a":1` or `"a": 1`.
     let rest = document.get(tree.node(key).span.end..).unwrap_or_default();
@@ -302,10 +336,10 @@ fn insert_in_flow(
     } else {
         ": "
     };
-    Ok(Edit {
-        range: at..at,
-        text: format!("\"{KEY}\"{colon}\"{value}\",{separator}"),
-    })
+    Ok(Edit::new(
+        at..at,
+        format!("\"{KEY}\"{colon}\"{value}\",{separator}"),
+    ))
 }
 
 fn line_start(document: &str, at: usize) -> usize {

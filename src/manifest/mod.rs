@@ -16,6 +16,7 @@ mod edit;
 mod error;
 mod inject;
 mod json;
+mod outline;
 mod read;
 mod scalar;
 mod services;
@@ -25,8 +26,11 @@ mod tree;
 mod verify;
 mod yaml;
 
+pub use self::edit::Edit;
 pub use self::error::{DocumentError, Reason};
-pub use self::inject::{Change, Edited, Injected, Note, inject};
+pub use self::inject::{
+    Change, Edited, Injected, InjectedDocument, Injector, Note, edited, inject,
+};
 pub use self::read::{Located, Objects, objects, to_value};
 pub use self::services::{FoundService, Placeholder, Services, services};
 pub use self::split::{Document, Documents, documents};

@@ -1,11 +1,13 @@
 //! Reading documents: the injectable objects in a stream, each with its place.
 
-use memchr::memmem;
+use std::sync::LazyLock;
+
+use memchr::memmem::{self, Finder};
 use serde_json::Value;
 
 use super::error::{DocumentError, Fault, Reason};
 use super::json;
-use super::skeleton::Skeleton;
+use super::skeleton::Sketch;
 use super::split::{Document, documents, is_utf16};
 use super::tree::{Content, Keep, NodeId, Style, Tree};
 use super::yaml::{self, Parsed};
@@ -52,8 +54,9 @@ pub fn objects(source_name: &str, input: &[u8]) -> Objects {
 
 fn read_document(document: &Document<'_>, found: &mut Objects) -> Result<(), DocumentError> {
     let text = document.text()?;
-    let skeleton = Skeleton::of_document(document, text);
-    let Some(tree) = load(document, text, skeleton.as_ref())? else {
+    let mut sketch = Sketch::of_document(document, text);
+    let fast = sketch.tree.take();
+    let Some(tree) = load(document, text, fast, &sketch)? else {
         return Ok(());
     };
     for candidate in candidates(&tree).map_err(|fault| document.error(fault))? {
@@ -108,30 +111,45 @@ pub fn to_value(document: &Document<'_>) -> Result<Value, DocumentError> {
 
 /// Whether the document can hold an injectable object: a look at its bytes alone.
 pub(super) fn may_hold_injectable(bytes: &[u8]) -> bool {
-    let has = |needle: &[u8]| memmem::find(bytes, needle).is_some();
-    has(b"WebhookConfiguration")
-        || (has(b"CustomResourceDefinition") && has(b"conversion") && has(b"Webhook"))
-        || has(b"APIService")
+    let has = |needle: &Finder<'_>| needle.find(bytes).is_some();
+    has(&CONFIGURATION)
+        || (has(&CRD) && has(&CONVERSION) && has(&WEBHOOK))
+        || has(&API_SERVICE)
         // UTF-16, of which nothing can be found this way.
         || is_utf16(bytes)
 }
 
+// Made once: most documents are small, and making a searcher costs as much as searching them.
+static CONFIGURATION: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("WebhookConfiguration"));
+static CRD: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("CustomResourceDefinition"));
+static CONVERSION: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("conversion"));
+static WEBHOOK: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("Webhook"));
+static API_SERVICE: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("APIService"));
+
 /// Parses what matters of a document; positions are those of its text. `None` when it is empty.
+///
+/// `fast` is the sketch's own tree, taken out of it: that may be all.
 pub(super) fn load<'a>(
     document: &Document<'_>,
     text: &'a str,
-    skeleton: Option<&'a Skeleton>,
+    fast: Option<Tree<'a>>,
+    sketch: &'a Sketch<'a>,
 ) -> Result<Option<Tree<'a>>, DocumentError> {
-    load_text(text, document.json, skeleton).map_err(|fault| document.error(diagnose(text, fault)))
+    load_text(text, document.json, fast, sketch)
+        .map_err(|fault| document.error(diagnose(text, fault)))
 }
 
 /// Like [`load`], for text that is no document of a stream.
 pub(super) fn load_text<'a>(
     text: &'a str,
     json: bool,
-    skeleton: Option<&'a Skeleton>,
+    fast: Option<Tree<'a>>,
+    sketch: &'a Sketch<'a>,
 ) -> Result<Option<Tree<'a>>, Fault> {
-    let Some(skeleton) = skeleton else {
+    if fast.is_some() {
+        return Ok(fast);
+    }
+    let Some(skeleton) = &sketch.skeleton else {
         return parse(text, json, Keep::Relevant);
     };
     // What the skeleton leaves out may be what is wrong, or what explains it.

@@ -6,10 +6,13 @@
 //! At the first line that is anything else (anchors, aliases, tags, flow collections over several
 //! lines, templates, tabs, odd keys) it gives up, and the whole document is parsed.
 
+use std::ops::Range;
+
 use memchr::{memchr, memchr2, memmem};
 
+use super::outline::Outline;
 use super::split::Document;
-use super::tree::is_relevant;
+use super::tree::{Style, Tree, is_relevant};
 
 /// Base64 text longer than this is cut down.
 const LONG: usize = 64;
@@ -25,21 +28,36 @@ pub(super) struct Skeleton {
     pieces: Vec<(usize, usize)>,
 }
 
-impl Skeleton {
-    pub(super) fn of_document(document: &Document<'_>, text: &str) -> Option<Self> {
-        if document.json { None } else { Self::of(text) }
+/// What could be made of a document without a YAML parser.
+#[derive(Debug, Default)]
+pub(super) struct Sketch<'a> {
+    /// What the parser has to read; `None` when it has to read all, or nothing: the document has
+    /// something that cannot be followed with certainty, or `tree` is there.
+    pub(super) skeleton: Option<Skeleton>,
+    /// What the parser would give for that; `None` when it has to.
+    pub(super) tree: Option<Tree<'a>>,
+}
+
+impl<'a> Sketch<'a> {
+    pub(super) fn of_document(document: &Document<'_>, text: &'a str) -> Self {
+        if document.json {
+            Self::default()
+        } else {
+            Self::of(text)
+        }
     }
 
-    /// `None` when the document has anything that cannot be followed with certainty.
-    pub(super) fn of(text: &str) -> Option<Self> {
+    pub(super) fn of(text: &'a str) -> Self {
+        Self::read_as(text, Some(Outline::new())).unwrap_or_default()
+    }
+
+    fn read_as(text: &'a str, outline: Option<Outline<'a>>) -> Option<Self> {
         let mut reader = Reader {
             text,
             bytes: text.as_bytes(),
             position: 0,
-            kept: Self {
-                text: String::new(),
-                pieces: Vec::new(),
-            },
+            kept: Vec::new(),
+            outline,
             copied: 0,
             elision: None,
             plain: None,
@@ -51,7 +69,27 @@ impl Skeleton {
             reader.cut(elision.from, text.len())?;
         }
         reader.cut(text.len(), text.len())?;
-        Some(reader.kept)
+        let tree = reader.outline.take().and_then(Outline::finish);
+        let skeleton = match tree {
+            Some(_) => None,
+            None => Some(Skeleton::new(text, &reader.kept)?),
+        };
+        Some(Self { skeleton, tree })
+    }
+}
+
+impl Skeleton {
+    fn new(text: &str, kept: &[Range<usize>]) -> Option<Self> {
+        let length = kept.iter().map(Range::len).sum();
+        let mut skeleton = Self {
+            text: String::with_capacity(length),
+            pieces: Vec::with_capacity(kept.len()),
+        };
+        for piece in kept {
+            skeleton.pieces.push((skeleton.text.len(), piece.start));
+            skeleton.text.push_str(text.get(piece.clone())?);
+        }
+        Some(skeleton)
     }
 
     /// Where a place of the skeleton is in the document. At a cut it is the place after it.
@@ -78,9 +116,12 @@ struct Reader<'a> {
     text: &'a str,
     bytes: &'a [u8],
     position: usize,
-    kept: Skeleton,
+    /// The pieces that are kept.
+    kept: Vec<Range<usize>>,
     copied: usize,
     elision: Option<Elision>,
+    /// `None` once there was something that the parser has to read.
+    outline: Option<Outline<'a>>,
     /// The column of the collection whose plain scalar may go on: lines further in belong to it.
     plain: Option<usize>,
 }
@@ -97,11 +138,20 @@ struct Line {
 impl<'a> Reader<'a> {
     /// Keeps what comes before `from`, and leaves out what comes before `to`.
     fn cut(&mut self, from: usize, to: usize) -> Option<()> {
-        let piece = self.text.get(self.copied..from)?;
-        self.kept.pieces.push((self.kept.text.len(), self.copied));
-        self.kept.text.push_str(piece);
+        self.text.get(self.copied..from)?;
+        self.kept.push(self.copied..from);
         self.copied = to;
         Some(())
+    }
+
+    /// Tells the outline of something that is not left out; `None` is that it gives up.
+    fn tell(&mut self, what: impl FnOnce(&mut Outline<'a>) -> Option<()>) {
+        if self.elision.is_none()
+            && let Some(outline) = &mut self.outline
+            && what(outline).is_none()
+        {
+            self.outline = None;
+        }
     }
 
     fn line_at(&self, position: usize) -> Line {
@@ -153,6 +203,7 @@ impl<'a> Reader<'a> {
         }
         if let Some(column) = self.plain {
             if line.indent > column {
+                self.tell(|_| None);
                 self.position = line.next;
                 return is_simple_text(content).then_some(());
             }
@@ -184,6 +235,7 @@ impl<'a> Reader<'a> {
         let mut dash = None;
         while self.bytes.get(at) == Some(&b'-') && self.is_space_or_end(at + 1, line.end) {
             dash = Some(column);
+            self.tell(|outline| outline.dash(at, column));
             at += 1;
             let spaces = self.bytes[at..line.end]
                 .iter()
@@ -199,7 +251,15 @@ impl<'a> Reader<'a> {
             return self.value(at, line, dash?, None);
         };
         let after = colon + 1;
-        if self.elision.is_none() && !is_relevant(key) {
+        let matters = is_relevant(key);
+        let style = style_of(self.bytes[at]);
+        self.tell(|outline| {
+            let simple = key.bytes().all(is_plain);
+            outline
+                .key(at..colon, key, column, style, matters)
+                .filter(|()| simple)
+        });
+        if self.elision.is_none() && !matters {
             self.elision = Some(Elision {
                 column,
                 from: after,
@@ -249,17 +309,30 @@ impl<'a> Reader<'a> {
         let first = *content.first()?;
         match first {
             b'#' => self.position = line.next,
-            b'|' | b'>' => self.block_scalar(content, line, column)?,
+            b'|' | b'>' => {
+                self.tell(|_| None);
+                self.block_scalar(content, line, column)?;
+            }
             b'"' | b'\'' => {
                 let close = self.closing_quote(at)?;
                 let rest = self.line_at(close + 1);
                 self.only_comment(close + 1, rest.end)?;
+                let inside = self.text.get(at + 1..close)?;
+                let escape = if first == b'"' { '\\' } else { '\'' };
+                self.tell(|outline| {
+                    let simple = !inside.contains([escape, '\n', '\r']);
+                    let style = style_of(first);
+                    outline
+                        .scalar(at..close + 1, inside, style)
+                        .filter(|()| simple)
+                });
                 if key == Some("caBundle") {
                     self.shorten(at + 1, close)?;
                 }
                 self.position = rest.next;
             }
             b'[' | b'{' => {
+                self.tell(|_| None);
                 let close = closing_bracket(content)?;
                 self.only_comment(at + close + 1, line.end)?;
                 self.position = line.next;
@@ -273,6 +346,15 @@ impl<'a> Reader<'a> {
                     return None;
                 }
                 let length = text.trim_ascii_end().len();
+                let value = self.text.get(at..at + length)?;
+                self.tell(|outline| {
+                    // Anything else a parser would look at twice.
+                    let simple = first.is_ascii_alphanumeric() || first == b'/';
+                    let simple = simple && value.bytes().all(is_plain);
+                    outline
+                        .scalar(at..at + length, value, Style::Plain)
+                        .filter(|()| simple)
+                });
                 if key == Some("caBundle") {
                     self.shorten(at, at + length)?;
                 }
@@ -343,12 +425,48 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// What names, paths, urls and base64 are made of.
+fn is_plain(byte: u8) -> bool {
+    PLAIN[usize::from(byte)]
+}
+
+/// A table: bundles are most of the bytes.
+static PLAIN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        #[allow(clippy::cast_possible_truncation)] // below 256
+        let is_alphanumeric = (byte as u8).is_ascii_alphanumeric();
+        table[byte] = is_alphanumeric;
+        byte += 1;
+    }
+    let others = b"._/:-+=?%@ ";
+    let mut at = 0;
+    while at < others.len() {
+        table[others[at] as usize] = true;
+        at += 1;
+    }
+    table
+};
+
+fn style_of(first: u8) -> Style {
+    match first {
+        b'"' => Style::DoubleQuoted,
+        b'\'' => Style::SingleQuoted,
+        _ => Style::Plain,
+    }
+}
+
 /// Text that is nothing but text: no key, no comment, no tab.
 fn is_simple_text(text: &[u8]) -> bool {
-    text.last() != Some(&b':')
-        && memchr(b'\t', text).is_none()
-        && memmem::find(text, b": ").is_none()
-        && memmem::find(text, b" #").is_none()
+    let mut before = b'x';
+    for &byte in text {
+        match (before, byte) {
+            (_, b'\t') | (b':', b' ') | (b' ', b'#') => return false,
+            _ => before = byte,
+        }
+    }
+    before != b':'
 }
 
 /// Where the flow collection that begins the line ends, if it ends on it.

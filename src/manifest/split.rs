@@ -4,8 +4,8 @@
 //! wherever it stands, within block scalars too: YAML forbids such lines in any content. What
 //! stands between two markers may also be several JSON values in a row.
 
-use std::cell::OnceCell;
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use memchr::{memchr, memchr_iter};
 use serde::de::IgnoredAny;
@@ -32,7 +32,7 @@ pub struct Document<'a> {
     /// The line at which `range` starts.
     first_line: usize,
     /// The line breaks before every `STRIDE`th byte.
-    breaks: OnceCell<Vec<usize>>,
+    breaks: OnceLock<Vec<usize>>,
 }
 
 /// How far apart the known line numbers of a document are.
@@ -178,7 +178,7 @@ impl<'a> Documents<'a> {
             range,
             json,
             first_line,
-            breaks: OnceCell::new(),
+            breaks: OnceLock::new(),
         }
     }
 

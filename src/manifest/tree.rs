@@ -60,6 +60,7 @@ pub(super) fn is_relevant(key: &str) -> bool {
             | "conversion"
             | "strategy"
             | "webhook"
+            | "<<"
     )
 }
 

@@ -4,6 +4,7 @@ use time::{Duration, OffsetDateTime};
 
 use super::assemble::{self, AssembleError, IssuerSide};
 use super::certificate::hex;
+use super::pem_blocks;
 use super::{
     AuthorityError, CaConstraint, Certificate, DistinguishedName, Grant, IssueError,
     NameConstraints, PrivateKey, PublicKey, Serial, Usage, Validity, check_size,
@@ -31,6 +32,28 @@ pub struct CaSpec {
     pub path_length: Option<u8>,
     /// Names that it may issue for.
     pub name_constraints: NameConstraints,
+}
+
+/// A certificate as issued, not read again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Issued {
+    der: Vec<u8>,
+    /// The dates that it has.
+    pub validity: Validity,
+}
+
+impl Issued {
+    /// The DER encoding.
+    #[must_use]
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// The PEM text, one block.
+    #[must_use]
+    pub fn to_pem(&self) -> String {
+        pem_blocks::encode("CERTIFICATE", &self.der)
+    }
 }
 
 impl From<AssembleError> for IssueError {
@@ -177,7 +200,7 @@ impl Authority {
             key_identifier: None,
             key: &key,
         };
-        let der = assemble::certificate(grant, key.public_key(), serial, &issuer)
+        let der = assemble::certificate(grant, grant.validity, key.public_key(), serial, &issuer)
             .map_err(|error| failed(error.to_string()))?;
         let certificate = Certificate::from_der(&der).map_err(|error| failed(error.to_string()))?;
         Self::new(vec![certificate], key)
@@ -254,6 +277,37 @@ impl Authority {
         now: OffsetDateTime,
         serial: Serial,
     ) -> Result<Certificate, IssueError> {
+        let issued = self.encode(public_key, grant, now, serial)?;
+        Certificate::from_der(&issued.der).map_err(|error| IssueError::Content(error.to_string()))
+    }
+
+    /// As [`Authority::issue`], for those who need the encoding alone: the certificate is
+    /// read again only when there is something in it that certtool did not lay out itself.
+    ///
+    /// # Errors
+    /// See [`IssueError`].
+    pub fn issue_encoded(
+        &self,
+        public_key: &PublicKey,
+        grant: &Grant,
+        now: OffsetDateTime,
+        serial: Serial,
+    ) -> Result<Issued, IssueError> {
+        let issued = self.encode(public_key, grant, now, serial)?;
+        if !grant.extensions.is_empty() {
+            Certificate::from_der(&issued.der)
+                .map_err(|error| IssueError::Content(error.to_string()))?;
+        }
+        Ok(issued)
+    }
+
+    fn encode(
+        &self,
+        public_key: &PublicKey,
+        grant: &Grant,
+        now: OffsetDateTime,
+        serial: Serial,
+    ) -> Result<Issued, IssueError> {
         self.check_valid_at(now)?;
         let ca = self.certificate();
         if grant.names.is_empty() && grant.subject.is_empty() {
@@ -289,12 +343,8 @@ impl Authority {
             key_identifier: ca.subject_key_id.as_deref(),
             key: &self.key,
         };
-        let grant = Grant {
-            validity,
-            ..grant.clone()
-        };
-        let der = assemble::certificate(&grant, public_key, serial, &issuer)?;
-        Certificate::from_der(&der).map_err(|error| IssueError::Content(error.to_string()))
+        let der = assemble::certificate(grant, validity, public_key, serial, &issuer)?;
+        Ok(Issued { der, validity })
     }
 
     fn check_names(&self, grant: &Grant) -> Result<(), IssueError> {

@@ -1,5 +1,6 @@
 //! Certificate signing requests (PKCS #10, RFC 2986): made, and read strictly.
 
+use memchr::memmem;
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::der_parser::asn1_rs::FromDer;
 use x509_parser::extensions::{ParsedExtension, X509Extension};
@@ -136,10 +137,9 @@ impl Csr {
         ) {
             return Err(CsrError::None(Some(block.tag().to_owned())));
         }
-        let text = String::from_utf8_lossy(text);
-        let after = text
-            .rfind("-----END ")
-            .and_then(|at| text[at..].split_once("REQUEST-----"));
+        let end = memmem::rfind(text, b"-----END ").map_or(&[][..], |at| &text[at..]);
+        let end = String::from_utf8_lossy(end);
+        let after = end.split_once("REQUEST-----");
         if after.is_some_and(|(_, rest)| !rest.trim().is_empty()) {
             return Err(CsrError::TrailingText);
         }

@@ -1,9 +1,8 @@
 //! Splitting DER into its elements, by reference.
 //!
 //! Only what `x509-parser` does not offer: the exact bytes of an element, which a
-//! signature or a name comparison depends on.
+//! signature or a name comparison depends on, and lengths in no form but DER's.
 
-use x509_parser::der_parser::asn1_rs::{Any, FromDer};
 use yasna::models::ObjectIdentifier;
 
 use super::oid::Oid;
@@ -26,23 +25,38 @@ pub(super) struct NotDer;
 
 /// The first element of `input` and what follows it.
 pub(super) fn first(input: &[u8]) -> Result<(Element<'_>, &[u8]), NotDer> {
-    let (rest, any) = Any::from_der(input).map_err(|_| NotDer)?;
-    let length = input.len() - rest.len();
-    let (whole, rest) = input.split_at(length);
-    let content = any.data;
-    let identifier = *whole.first().ok_or(NotDer)?;
+    let [identifier, length, after @ ..] = input else {
+        return Err(NotDer);
+    };
     // Tag numbers above 30 take several identifier octets; nothing here has them.
     if identifier & 0x1f == 0x1f {
         return Err(NotDer);
     }
-    Ok((
-        Element {
-            whole,
-            content,
-            identifier,
-        },
-        rest,
-    ))
+    let (length, after) = match length {
+        0..=0x7f => (usize::from(*length), after),
+        // Definite, and in the fewest octets (X.690, section 10.1). Nothing here has 4 GiB.
+        0x81..=0x84 => long_length(after, usize::from(length & 0x7f))?,
+        _ => return Err(NotDer),
+    };
+    let (content, rest) = after.split_at_checked(length).ok_or(NotDer)?;
+    let element = Element {
+        whole: &input[..input.len() - rest.len()],
+        content,
+        identifier: *identifier,
+    };
+    Ok((element, rest))
+}
+
+/// A length of `count` octets, and what follows it.
+fn long_length(input: &[u8], count: usize) -> Result<(usize, &[u8]), NotDer> {
+    let (octets, after) = input.split_at_checked(count).ok_or(NotDer)?;
+    let length = octets
+        .iter()
+        .fold(0, |length, octet| length << 8 | usize::from(*octet));
+    if octets.first() == Some(&0) || length < 0x80 {
+        return Err(NotDer);
+    }
+    Ok((length, after))
 }
 
 /// `input` as exactly one element with identifier octet `identifier`.
@@ -67,7 +81,16 @@ pub(super) fn elements(content: &[u8]) -> Result<Vec<Element<'_>>, NotDer> {
 
 /// Exactly `N` elements that fill `content`.
 pub(super) fn exactly<const N: usize>(content: &[u8]) -> Result<[Element<'_>; N], NotDer> {
-    elements(content)?.try_into().map_err(|_| NotDer)
+    let nothing = Element {
+        whole: &[],
+        content: &[],
+        identifier: 0,
+    };
+    let (mut all, mut rest) = ([nothing; N], content);
+    for element in &mut all {
+        (*element, rest) = first(rest)?;
+    }
+    rest.is_empty().then_some(all).ok_or(NotDer)
 }
 
 /// SEQUENCE, constructed (X.690, section 8.9).
@@ -80,6 +103,12 @@ pub(super) const OID: u8 = 0x06;
 pub(super) const OCTET_STRING: u8 = 0x04;
 /// BIT STRING.
 pub(super) const BIT_STRING: u8 = 0x03;
+/// INTEGER.
+pub(super) const INTEGER: u8 = 0x02;
+/// UTCTime.
+pub(super) const UTC_TIME: u8 = 0x17;
+/// GeneralizedTime.
+pub(super) const GENERALIZED_TIME: u8 = 0x18;
 /// BOOLEAN.
 pub(super) const BOOLEAN: u8 = 0x01;
 
@@ -129,5 +158,48 @@ mod tests {
         assert_eq!(single(&[0x30, 0x00, 0x00], SEQUENCE).unwrap_err(), NotDer);
         assert_eq!(single(&[0x30, 0x05, 0x00], SEQUENCE).unwrap_err(), NotDer);
         assert_eq!(single(&[], SEQUENCE).unwrap_err(), NotDer);
+    }
+
+    #[test]
+    fn only_the_shortest_definite_length_is_read() {
+        let element = |length: &[u8], content: usize| {
+            let mut der = vec![OCTET_STRING];
+            der.extend_from_slice(length);
+            der.resize(der.len() + content, 7);
+            der
+        };
+        for (length, content) in [
+            (&[0x7f][..], 0x7f),
+            (&[0x81, 0x80], 0x80),
+            (&[0x82, 1, 0], 0x100),
+            (&[0x83, 1, 0, 0], 0x1_0000),
+        ] {
+            let der = element(length, content);
+            let read = single(&der, OCTET_STRING).unwrap();
+            assert_eq!((read.content.len(), read.whole), (content, &der[..]));
+            assert!(single(&der[..der.len() - 1], OCTET_STRING).is_err(), "cut");
+        }
+        for (length, content) in [
+            (&[][..], 0),
+            (&[0x80], 2),
+            (&[0x81], 0),
+            (&[0x81, 0x7f], 0x7f),
+            (&[0x82, 0, 0x80], 0x80),
+            (&[0x85, 0, 0, 0, 1, 0], 0x100),
+            (&[0x84, 0xff, 0xff, 0xff, 0xff], 9),
+            (&[0xff], 9),
+        ] {
+            assert!(first(&element(length, content)).is_err(), "{length:x?}");
+        }
+        assert!(first(&[0x1f, 1, 0]).is_err(), "a long tag");
+    }
+
+    #[test]
+    fn as_many_elements_as_are_asked_for_fill_the_content() {
+        let two = [0x05, 0x00, 0x02, 0x01, 0x05];
+        let [null, integer] = exactly(&two).unwrap();
+        assert_eq!((null.whole, integer.content), (&two[..2], &[5][..]));
+        assert!(exactly::<1>(&two).is_err());
+        assert!(exactly::<3>(&two).is_err());
     }
 }

@@ -8,6 +8,35 @@ use rustls_pki_types::{PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, Pr
 use super::pem_blocks;
 use super::{KeyAlgorithm, PublicKey, PublicKeyKind};
 
+/// What each signs with, as an encoded AlgorithmIdentifier.
+static SIGNATURE_ALGORITHMS: [(&rcgen::SignatureAlgorithm, &[u8]); 7] = [
+    (
+        &rcgen::PKCS_ECDSA_P256_SHA256,
+        b"\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02",
+    ),
+    (
+        &rcgen::PKCS_ECDSA_P384_SHA384,
+        b"\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x03",
+    ),
+    (
+        &rcgen::PKCS_ECDSA_P521_SHA512,
+        b"\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x04",
+    ),
+    (&rcgen::PKCS_ED25519, b"\x30\x05\x06\x03\x2b\x65\x70"),
+    (
+        &rcgen::PKCS_RSA_SHA256,
+        b"\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0b\x05\x00",
+    ),
+    (
+        &rcgen::PKCS_RSA_SHA384,
+        b"\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0c\x05\x00",
+    ),
+    (
+        &rcgen::PKCS_RSA_SHA512,
+        b"\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0d\x05\x00",
+    ),
+];
+
 /// A private key. Neither `Debug` nor any error shows it.
 pub struct PrivateKey {
     pair: KeyPair,
@@ -191,6 +220,15 @@ impl PrivateKey {
 
     pub(super) fn signer(&self) -> &KeyPair {
         &self.pair
+    }
+
+    /// The encoded identifier of the algorithm that it signs with (RFC 5758, section 3.2;
+    /// RFC 4055, section 5; RFC 8410, section 3). `None` for one that it never has.
+    pub(super) fn signature_algorithm(&self) -> Option<&'static [u8]> {
+        SIGNATURE_ALGORITHMS
+            .iter()
+            .find(|(algorithm, _)| *algorithm == self.pair.algorithm())
+            .map(|(_, identifier)| *identifier)
     }
 
     pub(super) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {

@@ -12,10 +12,10 @@
 //!   that belongs to it; it never issues beyond its own `notAfter`.
 //! * No `Debug`, `Display` or error of this module contains key material.
 //!
-//! Certificates are laid out by rcgen and read by x509-parser. rcgen's
-//! `DistinguishedName` cannot hold repeated or multi-valued attributes, so
-//! `assemble` puts the exact DER of the names in place before the one signature is
-//! made: a chain is built by comparing those bytes (RFC 5280, section 7.1).
+//! Certificates are laid out by `layout`, octet for octet as rcgen does it, and read by
+//! x509-parser; requests are laid out by rcgen. rcgen's `DistinguishedName` cannot hold
+//! repeated or multi-valued attributes, and a chain is built by comparing the exact DER
+//! of the names (RFC 5280, section 7.1), so that a name is copied as it is.
 
 mod algorithm;
 mod anchors;
@@ -29,10 +29,12 @@ mod constraints;
 mod csr;
 mod der;
 mod dn;
+mod encoder;
 mod extension;
 mod grant;
 mod host;
 mod key;
+mod layout;
 mod oid;
 mod pem_blocks;
 mod public_key;
@@ -47,7 +49,7 @@ mod verify;
 pub use algorithm::{KeyAlgorithm, UnknownAlgorithm};
 pub use anchors::{AnchorError, AnchorWarning, Anchors};
 pub use attribute::Attribute;
-pub use authority::{Authority, CaSpec};
+pub use authority::{Authority, CaSpec, Issued};
 pub use authority_error::{AuthorityError, IssueError};
 pub use bundle::{BundleError, TrustBundle};
 pub use certificate::{Certificate, CertificateError};

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use rcgen::PublicKeyData;
 use x509_parser::der_parser::asn1_rs::{FromDer, Tag};
 use x509_parser::oid_registry as oids;
 use x509_parser::x509::SubjectPublicKeyInfo;
@@ -125,42 +124,22 @@ impl PublicKey {
         &self.spki
     }
 
-    /// The key for rcgen's layout, which writes the algorithm identifier of its own
-    /// table; the exact bytes are put in place afterwards.
-    pub(super) fn for_layout(&self) -> Result<LayoutKey<'_>, PublicKeyError> {
-        let algorithm = match &self.kind {
-            PublicKeyKind::Rsa { .. } => &rcgen::PKCS_RSA_SHA256,
-            PublicKeyKind::Ecdsa(Curve::P256) => &rcgen::PKCS_ECDSA_P256_SHA256,
-            PublicKeyKind::Ecdsa(Curve::P384) => &rcgen::PKCS_ECDSA_P384_SHA384,
-            PublicKeyKind::Ecdsa(Curve::P521) => &rcgen::PKCS_ECDSA_P521_SHA512,
-            PublicKeyKind::Ed25519 => &rcgen::PKCS_ED25519,
-            PublicKeyKind::Unsupported(what) => {
-                return Err(PublicKeyError::Unsupported(what.clone()));
-            }
-        };
+    /// Refuses a key that no certificate of ours is for.
+    ///
+    /// # Errors
+    /// [`PublicKeyError::Unsupported`] for another algorithm,
+    /// [`PublicKeyError::Malformed`] when the key is not whole octets.
+    pub(super) fn check_issuable(&self) -> Result<(), PublicKeyError> {
+        if let PublicKeyKind::Unsupported(what) = &self.kind {
+            return Err(PublicKeyError::Unsupported(what.clone()));
+        }
         let malformed = |_| PublicKeyError::Malformed;
         let spki = der::single(&self.spki, der::SEQUENCE).map_err(malformed)?;
         let [_, key] = der::exactly(spki.content).map_err(malformed)?;
-        match key.content.split_first() {
-            Some((0, octets)) => Ok(LayoutKey { octets, algorithm }),
+        match key.content {
+            [0, ..] => Ok(()),
             _ => Err(PublicKeyError::Malformed),
         }
-    }
-}
-
-/// A public key as rcgen wants it.
-pub(super) struct LayoutKey<'a> {
-    octets: &'a [u8],
-    algorithm: &'static rcgen::SignatureAlgorithm,
-}
-
-impl PublicKeyData for LayoutKey<'_> {
-    fn der_bytes(&self) -> &[u8] {
-        self.octets
-    }
-
-    fn algorithm(&self) -> &'static rcgen::SignatureAlgorithm {
-        self.algorithm
     }
 }
 

@@ -94,12 +94,12 @@ impl San {
             })
         };
         match self {
-            Self::Dns(name) if name.parse::<IpAddr>().is_ok() => useless(
-                name,
-                "it is an IP address, which clients look for among the IP addresses only",
-            ),
             Self::Dns(name) => match name.parse::<Host>() {
-                Ok(_) => Ok(()),
+                Ok(Host::Dns(_)) => Ok(()),
+                Ok(Host::Ip(_)) => useless(
+                    name,
+                    "it is an IP address, which clients look for among the IP addresses only",
+                ),
                 Err(error) => useless(name, error.problem),
             },
             Self::Email(text) | Self::Uri(text) if text.is_empty() => useless(text, "it is empty"),

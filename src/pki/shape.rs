@@ -7,11 +7,6 @@
 
 use super::der::{self, Element, NotDer};
 
-/// Types that only an outline has to tell apart.
-const INTEGER: u8 = 0x02;
-const UTC_TIME: u8 = 0x17;
-const GENERALIZED_TIME: u8 = 0x18;
-
 /// What the values of a name are: a DirectoryString or one of its like (RFC 5280,
 /// section 4.1.2.4), a unique identifier, or a structure of the attribute's own.
 const STRINGS: [u8; 9] = [
@@ -37,18 +32,18 @@ pub(super) fn certificate(input: &[u8]) -> Result<(), NotDer> {
         && version.identifier == 0xa0
     {
         let [version] = der::exactly(version.content)?;
-        is(version, INTEGER)?;
+        is(version, der::INTEGER)?;
         rest = after;
     }
     let [serial, signature, issuer, validity, subject, key, rest @ ..] = rest else {
         return Err(NotDer);
     };
-    is(*serial, INTEGER)?;
+    is(*serial, der::INTEGER)?;
     algorithm(*signature)?;
     name(*issuer)?;
     is(*validity, der::SEQUENCE)?;
     for time in der::exactly::<2>(validity.content)? {
-        if !matches!(time.identifier, UTC_TIME | GENERALIZED_TIME) {
+        if !matches!(time.identifier, der::UTC_TIME | der::GENERALIZED_TIME) {
             return Err(NotDer);
         }
     }
@@ -76,7 +71,7 @@ pub(super) fn certificate(input: &[u8]) -> Result<(), NotDer> {
 pub(super) fn request(input: &[u8]) -> Result<(), NotDer> {
     match signed(input)?.as_slice() {
         [version, subject, key] | [version, subject, key, _] => {
-            is(*version, INTEGER)?;
+            is(*version, der::INTEGER)?;
             name(*subject)?;
             public_key(*key)
         }
@@ -163,15 +158,19 @@ fn well_formed(element: Element<'_>, depth: usize) -> Result<(), NotDer> {
     }
     if is_constructed {
         let depth = depth.checked_sub(1).ok_or(NotDer)?;
-        return der::elements(content)?
-            .into_iter()
-            .try_for_each(|element| well_formed(element, depth));
+        let mut rest = content;
+        while !rest.is_empty() {
+            let (element, after) = der::first(rest)?;
+            well_formed(element, depth)?;
+            rest = after;
+        }
+        return Ok(());
     }
     let valid = !is_universal
         || match element.identifier {
             der::BOOLEAN => content.len() == 1,
             // The first nine bits are not all the same.
-            INTEGER | 0x0a => match content {
+            der::INTEGER | 0x0a => match content {
                 [] => false,
                 [0x00, next, ..] => next & 0x80 != 0,
                 [0xff, next, ..] => next & 0x80 == 0,

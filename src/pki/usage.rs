@@ -3,8 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use rcgen::{ExtendedKeyUsagePurpose, KeyUsagePurpose};
-
 /// A usage of `certificates.k8s.io/v1` (`staging/src/k8s.io/api/certificates/v1/types.go`,
 /// `KeyUsage`): a bit of the key usage extension or a purpose of the extended one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -192,24 +190,18 @@ impl Usage {
         })
     }
 
-    pub(super) fn to_key_usage(self) -> Option<KeyUsagePurpose> {
-        Some(match self {
-            Self::DigitalSignature => KeyUsagePurpose::DigitalSignature,
-            Self::ContentCommitment => KeyUsagePurpose::ContentCommitment,
-            Self::KeyEncipherment => KeyUsagePurpose::KeyEncipherment,
-            Self::DataEncipherment => KeyUsagePurpose::DataEncipherment,
-            Self::KeyAgreement => KeyUsagePurpose::KeyAgreement,
-            Self::CertSign => KeyUsagePurpose::KeyCertSign,
-            Self::CrlSign => KeyUsagePurpose::CrlSign,
-            Self::EncipherOnly => KeyUsagePurpose::EncipherOnly,
-            Self::DecipherOnly => KeyUsagePurpose::DecipherOnly,
-            _ => return None,
-        })
+    /// Its bit in the key usage extension (RFC 5280, section 4.2.1.3).
+    pub(super) fn bit(self) -> Option<u8> {
+        match self.meaning()? {
+            Meaning::Bit(bit) => Some(bit),
+            Meaning::Purpose(_) => None,
+        }
     }
 
-    pub(super) fn to_extended(self) -> Option<ExtendedKeyUsagePurpose> {
+    /// Its purpose in the extended key usage extension (RFC 5280, section 4.2.1.12).
+    pub(super) fn purpose(self) -> Option<&'static [u64]> {
         match self.meaning()? {
-            Meaning::Purpose(oid) => Some(ExtendedKeyUsagePurpose::Other(oid.to_vec())),
+            Meaning::Purpose(oid) => Some(oid),
             Meaning::Bit(_) => None,
         }
     }
@@ -245,11 +237,7 @@ mod tests {
     fn every_usage_reads_back_and_is_exactly_one_kind() {
         for usage in Usage::all() {
             assert_eq!(usage.name().parse(), Ok(usage));
-            assert_ne!(
-                usage.to_key_usage().is_some(),
-                usage.to_extended().is_some(),
-                "{usage}"
-            );
+            assert_ne!(usage.bit().is_some(), usage.purpose().is_some(), "{usage}");
         }
         assert_eq!("signing".parse(), Ok(Usage::DigitalSignature));
         assert!("server-auth".parse::<Usage>().is_err());

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use time::OffsetDateTime;
 
-use crate::injectable::{CaBundle, Decision};
+use crate::injectable::{CaBundle, ClientConfig, Decision};
 use crate::pki::TrustBundle;
 
 /// What becomes of the certificates that are in a caBundle already.
@@ -121,6 +121,26 @@ pub fn plan_bundle(
         dropped: if keep { Vec::new() } else { dropped },
         repaired: !keep && !clean,
     }
+}
+
+/// Plans the caBundle of a client config: as [`plan_bundle`], and an APIService that has a good
+/// bundle but asks for no verification is set all the same, since only that clears its
+/// `insecureSkipTLSVerify`.
+#[must_use]
+pub fn plan_client_config(
+    config: &ClientConfig,
+    ours: &TrustBundle,
+    mode: BundleMode,
+    now: OffsetDateTime,
+) -> BundlePlan {
+    let mut plan = plan_bundle(&config.ca_bundle, ours, mode, now);
+    if plan.decision == Decision::Keep
+        && config.insecure_skip_tls_verify
+        && let Some(pem) = config.ca_bundle.pem()
+    {
+        plan.decision = Decision::Set(pem.to_vec());
+    }
+    plan
 }
 
 #[cfg(test)]

@@ -56,11 +56,67 @@ pub(super) fn create(path: &Path, bytes: &[u8], mode: u32) -> io::Result<File> {
         .create_new(true)
         .mode(mode)
         .open(path)?;
+    fill(&mut file, bytes, mode)?;
+    Ok(file)
+}
+
+/// Writes a file that has no name, and then gives it `path`, unless something has that:
+/// whoever looks finds all of it or nothing, and nothing is left behind by a process that
+/// ends in between. `None` when the file system, or the kernel, cannot do that.
+#[cfg(target_os = "linux")]
+pub(super) fn create_linked(
+    path: &Path,
+    bytes: &[u8],
+    mode: u32,
+    sync: bool,
+) -> io::Result<Option<()>> {
+    use rustix::fs::{AtFlags, CWD, OFlags, linkat};
+    use rustix::io::Errno;
+    let dir = path
+        .parent()
+        .filter(|dir| !dir.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let opened = OpenOptions::new()
+        .write(true)
+        .custom_flags(OFlags::TMPFILE.bits().cast_signed())
+        .mode(mode)
+        .open(dir);
+    let Ok(mut file) = opened else {
+        return Ok(None);
+    };
+    fill(&mut file, bytes, mode)?;
+    if sync {
+        file.sync_data()?;
+    }
+    let linked = match linkat(&file, "", CWD, path, AtFlags::EMPTY_PATH) {
+        // Before Linux 6.10, the file itself takes CAP_DAC_READ_SEARCH, its name in /proc
+        // does not.
+        Err(Errno::NOENT) => {
+            let fd = std::os::fd::AsRawFd::as_raw_fd(&file);
+            let name = format!("/proc/self/fd/{fd}");
+            linkat(CWD, name, CWD, path, AtFlags::SYMLINK_FOLLOW)
+        }
+        result => result,
+    };
+    match linked {
+        Ok(()) => Ok(Some(())),
+        Err(Errno::EXIST) => Err(io::ErrorKind::AlreadyExists.into()),
+        Err(_) => Ok(None),
+    }
+}
+
+/// Other systems have no files without a name.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn create_linked(_: &Path, _: &[u8], _: u32, _: bool) -> io::Result<Option<()>> {
+    Ok(None)
+}
+
+/// Gives a new file its exact mode, whatever the umask, and then its content.
+fn fill(file: &mut File, bytes: &[u8], mode: u32) -> io::Result<()> {
     if file.metadata()?.permissions().mode() & 0o777 != mode {
         file.set_permissions(Permissions::from_mode(mode))?;
     }
-    file.write_all(bytes)?;
-    Ok(file)
+    file.write_all(bytes)
 }
 
 /// Creates one directory with exactly `mode`, whatever the umask. The bits that

@@ -23,7 +23,11 @@ pub fn write_new(
     durability: Durability,
     flag: &'static str,
 ) -> Result<(), Error> {
-    Staged::new(path, bytes, mode, durability, flag)?.publish_new()?;
+    match fsops::create_linked(path, bytes, mode, durability == Durability::Durable) {
+        Ok(Some(())) => {}
+        Ok(None) => Staged::new(path, bytes, mode, durability, flag)?.publish_new()?,
+        Err(error) => return Err(unpublished(path, flag, error)),
+    }
     sync_parent(path, durability, flag)
 }
 
@@ -69,6 +73,17 @@ fn parent(path: &Path) -> &Path {
         .unwrap_or(Path::new("."))
 }
 
+fn unpublished(path: &Path, flag: &'static str, error: io::Error) -> Error {
+    if error.kind() == io::ErrorKind::AlreadyExists {
+        Error::Exists {
+            path: path.to_owned(),
+            flag,
+        }
+    } else {
+        Error::io("write", path, flag, error)
+    }
+}
+
 /// A complete file under a temporary name in the directory of its final one;
 /// removed on drop unless it was published.
 #[derive(Debug)]
@@ -112,14 +127,8 @@ impl<'a> Staged<'a> {
     /// Gives the file its name, unless something has it.
     pub(super) fn publish_new(self) -> Result<(), Error> {
         // rename(2) would overwrite; link(2) does not.
-        match fs::hard_link(&self.temporary, self.path) {
-            Ok(()) => Ok(()),
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Err(Error::Exists {
-                path: self.path.to_owned(),
-                flag: self.flag,
-            }),
-            Err(e) => Err(Error::io("write", self.path, self.flag, e)),
-        }
+        fs::hard_link(&self.temporary, self.path)
+            .map_err(|error| unpublished(self.path, self.flag, error))
     }
 
     /// Gives the file its name, in the place of whatever has it.

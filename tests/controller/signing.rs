@@ -169,7 +169,7 @@ fn a_managed_ca_is_made_on_first_start_by_one_of_two_replicas_and_rotates_on_dem
         site.api("DELETE", &path, &serde_json::Value::Null)
             .await
             .unwrap();
-        let secrets = support::rule(&[""], &["secrets"], &["get", "create", "update", "patch"]);
+        let secrets = support::rule(&[""], &["secrets"], &["get", "create", "patch"]);
         let mut own = crate::world::own_rights();
         own.push(secrets);
         let signer = site.signer();

@@ -276,3 +276,22 @@ fn many_are_signed_with_a_progress_bar_on_a_terminal_and_without_one_in_a_script
         assert_eq!(said.stdout.contains("3/3"), shown, "{}", said.stdout);
     }
 }
+
+#[test]
+fn a_profile_that_signs_nothing_is_named_with_its_file_before_any_request_is_read() {
+    let files = with_ca();
+    std::fs::create_dir(files.path("csrs")).unwrap();
+    files.csr("csrs/a", "DNS:a.svc");
+    files.csr("csrs/b", "DNS:b.svc");
+    files.write(
+        "signing.json",
+        r#"{ "signing": { "default": { "expiry": "24h" } } }"#,
+    );
+    let said = files
+        .certtool("sign --csr csrs --ca-dir ca --out-dir out --config signing.json")
+        .ended(1)
+        .prints_nothing()
+        .explains("signing.json: the default profile has no \"usages\"");
+    assert_eq!(said.stderr.matches("usages").count(), 1, "{said:?}");
+    assert!(!files.exists("out"));
+}

@@ -61,8 +61,12 @@ fn a_damaged_secret_is_left_as_it_is() {
     support::run(async {
         let text = |text: &str| Value::from(STANDARD.encode(text));
         for (entry, value, expected) in [
-            ("tls.key", text(""), "tls.key does not read"),
-            ("tls.crt", text("garbage"), "tls.crt does not read"),
+            ("tls.key", text(""), "could not read the CA key tls.key"),
+            (
+                "tls.crt",
+                text("garbage"),
+                "could not read the CA certificate tls.crt",
+            ),
             ("ca.crt", Value::Null, "it has no ca.crt"),
             ("authority.json", text("{"), "authority.json does not read"),
         ] {

@@ -25,6 +25,43 @@ fn a_new_file_never_overwrites() {
 }
 
 #[test]
+fn of_many_writers_one_wins_and_readers_see_all_of_it_or_nothing() {
+    let tmp = tempfile::tempdir().unwrap();
+    let path = tmp.path().join("leaf.crt");
+    for round in 0..50 {
+        let _ = fs::remove_file(&path);
+        let content = |writer: u8| vec![b'a' + writer; 10_000];
+        let results: Vec<_> = std::thread::scope(|scope| {
+            let reader = scope.spawn(|| {
+                loop {
+                    if let Some(seen) = read(&path, "--out").unwrap() {
+                        return seen;
+                    }
+                }
+            });
+            let writers: Vec<_> = (0..4)
+                .map(|writer| {
+                    let (path, content) = (&path, &content);
+                    scope.spawn(move || {
+                        write_new(path, &content(writer), 0o666, Durability::Fast, "--out")
+                    })
+                })
+                .collect();
+            let results = writers.into_iter().map(|one| one.join().unwrap()).collect();
+            assert_eq!(reader.join().unwrap().len(), 10_000, "round {round}");
+            results
+        });
+        let won: Vec<u8> = (0..4)
+            .filter(|one| results[usize::from(*one)].is_ok())
+            .collect();
+        assert_eq!(won.len(), 1, "round {round}: {results:?}");
+        assert_eq!(fs::read(&path).unwrap(), content(won[0]));
+        assert_eq!(mode(&path), 0o666, "exactly, whatever the umask");
+        assert_eq!(names(tmp.path()), ["leaf.crt"]);
+    }
+}
+
+#[test]
 fn a_link_to_nothing_is_not_followed() {
     let tmp = tempfile::tempdir().unwrap();
     let path = tmp.path().join("ca.key");

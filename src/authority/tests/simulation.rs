@@ -401,10 +401,10 @@ fn no_certificate_is_ever_outside_a_bundle_however_replicas_interleave() {
     let seeds = std::env::var("CERTTOOL_TEST_SEEDS")
         .ok()
         .and_then(|seeds| seeds.parse().ok())
-        .unwrap_or(6);
+        .unwrap_or(4);
     for seed in 0..seeds {
         let mut simulation = Simulation::new(seed);
-        simulation.run(12_000);
+        simulation.run(8_000);
         simulation.settle();
         let world = &simulation.world;
         assert_eq!(world.first_cas, 1, "seed {seed}");

@@ -31,12 +31,12 @@ pub(super) struct CaArgs {
 
 /// An authority and where it came from.
 #[derive(Debug)]
-pub(super) struct LocalAuthority {
-    pub(super) authority: Authority,
+pub(in crate::cli) struct LocalAuthority {
+    pub(in crate::cli) authority: Authority,
     pub(super) certificate: PathBuf,
     pub(super) key: PathBuf,
     /// What was made just now, in a sentence.
-    pub(super) made: Option<String>,
+    pub(in crate::cli) made: Option<String>,
     /// The key's mode, if others than its owner can read it.
     pub(super) open_mode: Option<u32>,
 }
@@ -132,7 +132,11 @@ fn load_files(certificate: PathBuf, key: PathBuf) -> anyhow::Result<LocalAuthori
     })
 }
 
-fn load_or_make(dir: &CaDir, now: OffsetDateTime) -> anyhow::Result<LocalAuthority> {
+/// The CA in a directory, made if there is none.
+pub(in crate::cli) fn load_or_make(
+    dir: &CaDir,
+    now: OffsetDateTime,
+) -> anyhow::Result<LocalAuthority> {
     let (certificate, key) = (dir.cert_path(), dir.key_path());
     let files = dir.read()?;
     let move_away = format!(
@@ -209,9 +213,18 @@ fn parse(files: &CaFiles, certificate: &Path, key: &Path) -> anyhow::Result<Auth
 }
 
 fn self_signed(key: PrivateKey, now: OffsetDateTime) -> anyhow::Result<Authority> {
+    new_authority("certtool local CA", key, now)
+}
+
+/// A CA of this key for ten years.
+pub(in crate::cli) fn new_authority(
+    name: &str,
+    key: PrivateKey,
+    now: OffsetDateTime,
+) -> anyhow::Result<Authority> {
     let serial = random_serial().context("could not get randomness from the kernel")?;
     let spec = CaSpec {
-        subject: DistinguishedName::common_name_only(&common_name(serial)),
+        subject: DistinguishedName::common_name_only(&common_name(name, serial)),
         validity: Lifetime::of(LIFE).starting(now),
         path_length: Some(0),
         name_constraints: NameConstraints::default(),
@@ -221,8 +234,8 @@ fn self_signed(key: PrivateKey, now: OffsetDateTime) -> anyhow::Result<Authority
 
 /// Two CAs with one name and different keys give the most puzzling of all errors
 /// ("possibly because of ECDSA verification failure"): each gets a name of its own.
-fn common_name(serial: Serial) -> String {
+fn common_name(name: &str, serial: Serial) -> String {
     let mut number = serial.to_string();
     number.truncate(8);
-    format!("certtool local CA {number}")
+    format!("{name} {number}")
 }

@@ -2,24 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use clap::Args;
 use time::{Duration, OffsetDateTime};
 
 use super::authority::{CaArgs, LocalAuthority};
 use super::report::{self, AuthorityReport, ReasonReport, Report};
-use super::sources;
-use crate::cli::{ExitStatus, Format, Printer, duration, instant};
+use crate::cli::pair::{self, NewPair};
+use crate::cli::{ExitStatus, Format, Printer, duration, instant, sources};
 use crate::injectable::ObjectId;
 use crate::manifest;
-use crate::pki::{
-    Certificate, Grant, Host, KeyAlgorithm, Lifetime, PrivateKey, San, ServiceName, TrustBundle,
-    verify_server,
-};
+use crate::pki::{Certificate, Grant, Host, KeyAlgorithm, Lifetime, San, ServiceName, TrustBundle};
 use crate::plan::{Existing, LeafPlan, NameSources, Reason, Wanted, collect_names, plan_leaf};
-use crate::random_serial;
 use crate::store::locations::Locations;
-use crate::store::{self, CertDir, Contents, Force, Origin, Pair};
+use crate::store::{self, CertDir, Contents, Force, Origin};
 
 /// When a pair that is run for again is renewed: late, since "valid" means "unchanged"
 /// here, but before it ends in the middle of somebody's session.
@@ -59,7 +54,7 @@ pub(super) struct CertArgs {
 
 /// A domain that makes a DNS name of every Service: one has at most 253 characters, and
 /// `NAME.NAMESPACE.svc.` up to 132 of them.
-fn cluster_domain(text: &str) -> Result<String, String> {
+pub(in crate::cli) fn cluster_domain(text: &str) -> Result<String, String> {
     const LONGEST: usize = 253 - 132;
     match text.parse() {
         Ok(Host::Dns(domain)) if domain.len() <= LONGEST && !domain.starts_with('*') => Ok(domain),
@@ -93,10 +88,12 @@ pub(super) fn run(args: &CertArgs, printer: &Printer) -> anyhow::Result<ExitStat
 
 /// What manifests say: the Services to cover, and what to tell the user about the rest.
 #[derive(Debug, Default)]
-pub(super) struct FoundServices {
-    pub(super) services: Vec<ServiceName>,
-    pub(super) objects: Vec<ObjectId>,
-    pub(super) warnings: Vec<String>,
+pub(in crate::cli) struct FoundServices {
+    pub(in crate::cli) services: Vec<ServiceName>,
+    pub(in crate::cli) objects: Vec<ObjectId>,
+    /// Which object calls which Service.
+    pub(in crate::cli) callers: Vec<(ServiceName, ObjectId)>,
+    pub(in crate::cli) warnings: Vec<String>,
 }
 
 /// The Services of `--service` and of the manifests under `-f`.
@@ -104,12 +101,21 @@ pub(super) struct FoundServices {
 /// A document that is a template, or names a placeholder, is reported and the rest goes
 /// on; one that is plainly broken is an error, since a name could be missing silently.
 pub(super) fn find_services(args: &CertArgs, printer: &Printer) -> anyhow::Result<FoundServices> {
+    find_services_in(&args.services, &args.filenames, printer)
+}
+
+/// As [`find_services`], for other commands.
+pub(in crate::cli) fn find_services_in(
+    services: &[ServiceName],
+    filenames: &[PathBuf],
+    printer: &Printer,
+) -> anyhow::Result<FoundServices> {
     let mut found = FoundServices {
-        services: args.services.clone(),
+        services: services.to_vec(),
         ..FoundServices::default()
     };
-    let mut nothing = !args.filenames.is_empty();
-    for source in sources::read(&args.filenames)? {
+    let mut nothing = !filenames.is_empty();
+    for source in sources::read(filenames)? {
         let named = manifest::services(&source.name, &source.content);
         for error in named.errors.iter().chain(&unread(&source, &named)) {
             match *error.reason {
@@ -130,6 +136,7 @@ pub(super) fn find_services(args: &CertArgs, printer: &Printer) -> anyhow::Resul
             };
             for (file, line, object) in &service.found {
                 printer.detail(&format!("{file}, line {line}, {object}: Service {name}"));
+                found.callers.push((name.clone(), object.clone()));
             }
             if !found.services.contains(&name) {
                 found.services.push(name);
@@ -252,36 +259,17 @@ pub(super) fn ensure(
     let common_name = common_name(&found.services);
     let validity = Lifetime::of(args.validity).starting(now);
     let grant = Grant::serving(Some(&common_name), all, validity);
-    let key = PrivateKey::generate(args.algorithm.unwrap_or_default())?;
-    let serial = random_serial().context("could not get randomness from the kernel")?;
-    let leaf = authority
-        .authority
-        .issue(key.public_key(), &grant, now, serial)?;
+    let ca_name = authority.certificate.display().to_string();
+    let NewPair { leaf, pair } = pair::issue(
+        &authority.authority,
+        &ca_name,
+        &grant,
+        args.algorithm.unwrap_or_default(),
+        now,
+    )?;
     if leaf.validity.not_after < validity.not_after {
-        warnings.push(format!(
-            "the certificate ends with its CA, on {}, before the {} asked for",
-            instant(leaf.validity.not_after),
-            duration::about(args.validity)
-        ));
+        warnings.push(pair::ends_early(&leaf, args.validity));
     }
-    let intermediates: Vec<_> = authority.authority.intermediates().cloned().collect();
-    let anchors = TrustBundle::new([authority.authority.trust_anchor().clone()]);
-    // A CA can be complete and yet sign what no client accepts.
-    verify_server(&leaf, &intermediates, &anchors, &[], now).with_context(|| {
-        format!(
-            "{}: what this CA signs is not trusted by TLS clients; use another CA",
-            authority.certificate.display()
-        )
-    })?;
-    let chain = std::iter::once(&leaf).chain(&intermediates);
-    let pair = Pair {
-        cert: chain
-            .map(Certificate::to_pem)
-            .collect::<String>()
-            .into_bytes(),
-        key: key.to_pem()?.expose().as_bytes().to_vec(),
-        ca: Some(anchors.to_pem().into_bytes()),
-    };
     let force = if args.force { Force::Yes } else { Force::No };
     guard.write(&pair, force).map_err(|error| match error {
         // Why it was to be replaced at all.
@@ -314,7 +302,10 @@ pub(super) fn existing_bundle(args: &CertArgs, now: OffsetDateTime) -> anyhow::R
     }
 }
 
-fn read_existing(dir: &CertDir) -> Result<(Existing, Option<Origin>), store::Error> {
+/// What a certificate directory holds, and who wrote it.
+pub(in crate::cli) fn read_existing(
+    dir: &CertDir,
+) -> Result<(Existing, Option<Origin>), store::Error> {
     Ok(match dir.read()? {
         Contents::Empty => (Existing::Nothing, None),
         Contents::Half {

@@ -2,8 +2,8 @@
 //! cluster's webhooks pointed at it and back.
 
 mod attach;
-mod authority;
-mod certs;
+pub(super) mod authority;
+pub(super) mod certs;
 mod detach;
 mod job;
 mod proof;
@@ -14,7 +14,6 @@ mod restore;
 mod run;
 mod select;
 mod signals;
-mod sources;
 mod status;
 
 use clap::{Args, Subcommand};

@@ -49,6 +49,8 @@ impl Profile {
                     .profile(args.profile.as_deref())
                     .with_context(|| name.clone())?
                     .clone();
+                // Once and with the file's name, not once for every request.
+                profile.check_can_sign().with_context(|| name.clone())?;
                 for lint in cfssl::lint(&config) {
                     printer.warning(&format!("{name}: {lint}"));
                 }

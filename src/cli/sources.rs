@@ -19,29 +19,29 @@ pub(super) struct Source {
 
 /// Reads every file; a directory's YAML and JSON files, also below it, in order.
 pub(super) fn read(paths: &[PathBuf]) -> anyhow::Result<Vec<Source>> {
-    let mut sources = Vec::new();
-    for path in paths {
-        if path.as_os_str() == STDIN {
-            let mut content = Vec::new();
-            std::io::stdin()
-                .lock()
-                .read_to_end(&mut content)
-                .context("could not read stdin")?;
-            sources.push(Source {
-                name: "stdin".to_owned(),
-                content,
-            });
-        } else if path.is_dir() {
-            read_directory(path, &mut sources)?;
-        } else {
-            sources.push(read_file(path)?);
-        }
-    }
-    Ok(sources)
+    list(paths)?.iter().map(|path| read_one(path)).collect()
 }
 
-fn read_directory(path: &Path, sources: &mut Vec<Source>) -> anyhow::Result<()> {
-    let before = sources.len();
+/// The files, `-` for stdin; for a directory its YAML and JSON files, also below it, in order.
+pub(super) fn list(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for path in paths {
+        if !is_stdin(path) && path.is_dir() {
+            list_directory(path, &mut files)?;
+        } else {
+            files.push(path.clone());
+        }
+    }
+    Ok(files)
+}
+
+/// Whether the path means stdin.
+pub(super) fn is_stdin(path: &Path) -> bool {
+    path.as_os_str() == STDIN
+}
+
+fn list_directory(path: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
+    let before = files.len();
     let visible = |entry: &walkdir::DirEntry| {
         entry.depth() == 0 || !entry.file_name().to_string_lossy().starts_with('.')
     };
@@ -57,10 +57,10 @@ fn read_directory(path: &Path, sources: &mut Vec<Source>) -> anyhow::Result<()> 
                 .any(|known| extension == *known)
         });
         if is_manifest && !entry.file_type().is_dir() {
-            sources.push(read_file(entry.path())?);
+            files.push(entry.into_path());
         }
     }
-    if sources.len() == before {
+    if files.len() == before {
         anyhow::bail!(
             "{}: no .yaml, .yml or .json file in this directory",
             path.display()
@@ -69,7 +69,19 @@ fn read_directory(path: &Path, sources: &mut Vec<Source>) -> anyhow::Result<()> 
     Ok(())
 }
 
-fn read_file(path: &Path) -> anyhow::Result<Source> {
+/// Reads one of the files, or stdin.
+pub(super) fn read_one(path: &Path) -> anyhow::Result<Source> {
+    if is_stdin(path) {
+        let mut content = Vec::new();
+        std::io::stdin()
+            .lock()
+            .read_to_end(&mut content)
+            .context("could not read stdin")?;
+        return Ok(Source {
+            name: "stdin".to_owned(),
+            content,
+        });
+    }
     let content =
         std::fs::read(path).with_context(|| format!("could not read {}", path.display()))?;
     Ok(Source {
