@@ -14,6 +14,7 @@
 //! Shell, doing what a plan says:
 //! * [`store`]: the certificate directory and the CA's
 //! * [`cluster`]: the API server
+//! * [`controller`]: signers, approval and leader election, in the cluster
 //! * [`sidecar`]: the loop that keeps a pair fresh beside its server
 //! * [`resolver`]: a rustls certificate resolver that follows a directory
 //! * [`serve`]: health and metrics over HTTP
@@ -32,6 +33,7 @@ pub mod authority;
 pub mod cfssl;
 pub mod cli;
 pub mod cluster;
+pub mod controller;
 pub mod injectable;
 pub mod manifest;
 pub mod pki;

@@ -6,9 +6,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules that take values and give values.
-const PURE: [&str; 8] = [
+const PURE: [&str; 10] = [
     "authority",
     "cfssl",
+    "controller/config",
+    "controller/decide",
     "injectable",
     "manifest",
     "pki",

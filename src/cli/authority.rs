@@ -89,7 +89,7 @@ impl CaArgs {
 }
 
 /// A CA from PEM texts and what errors call them.
-pub(super) fn parse(
+pub(crate) fn parse(
     cert: &[u8],
     cert_name: &str,
     key: &[u8],

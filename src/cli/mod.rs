@@ -4,10 +4,11 @@
 //! A command resolves its options, calls the core and the shell, and renders through
 //! the one [`Printer`]. stdout carries results alone; everything else is stderr.
 
-mod authority;
+pub(crate) mod authority;
 mod bootstrap;
 mod ca;
 mod completion;
+mod controller;
 mod decide;
 mod describe;
 mod dry_run;
@@ -23,6 +24,7 @@ mod kubernetes;
 mod lint_config;
 mod list;
 mod local_dev;
+mod logs;
 mod man;
 mod output;
 mod pair;
@@ -96,6 +98,7 @@ fn run(root: Root, printer: &Printer) -> anyhow::Result<ExitStatus> {
         Command::Issue(args) => issue::run(&args, &root.kubernetes, printer),
         Command::Ca(args) => ca::run(&args, &root.kubernetes, printer),
         Command::Sidecar(args) => sidecar::run(&args, &root.kubernetes, printer),
+        Command::Controller(args) => controller::run(&args, &root.kubernetes, printer),
         Command::Bootstrap(args) => bootstrap::run(&args, &root.kubernetes, printer),
         Command::Inject(args) => inject::run(&args, &root.kubernetes, printer),
         Command::Krm(args) => krm::run(&args, printer),

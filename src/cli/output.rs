@@ -123,6 +123,29 @@ impl Printer {
         self.quiet
     }
 
+    /// How much a long-running command is to log: 0 for errors and warnings alone, 1 for what
+    /// happens, 2 and more for details.
+    #[must_use]
+    pub fn verbosity(&self) -> u8 {
+        if self.quiet {
+            0
+        } else {
+            self.verbose.saturating_add(1)
+        }
+    }
+
+    /// Whether messages are JSON.
+    #[must_use]
+    pub fn writes_json_messages(&self) -> bool {
+        self.json_messages
+    }
+
+    /// Whether messages are coloured.
+    #[must_use]
+    pub fn colors_messages(&self) -> bool {
+        self.color_messages
+    }
+
     /// Writes a result: `data` as JSON or YAML, or what `text` makes for people.
     ///
     /// # Errors

@@ -5,8 +5,8 @@ use clap::{Parser, Subcommand};
 use super::kubernetes::KubernetesArgs;
 use super::output::OutputArgs;
 use super::{
-    bootstrap, ca, completion, decide, describe, fetch, genkey, inject, issue, krm, lint_config,
-    list, local_dev, sidecar, sign, submit,
+    bootstrap, ca, completion, controller, decide, describe, fetch, genkey, inject, issue, krm,
+    lint_config, list, local_dev, sidecar, sign, submit,
 };
 
 const AFTER_HELP: &str = "\
@@ -41,6 +41,7 @@ pub(super) enum Command {
     Issue(Box<issue::Issue>),
     Ca(ca::Ca),
     Sidecar(Box<sidecar::Sidecar>),
+    Controller(Box<controller::Controller>),
     Bootstrap(Box<bootstrap::Bootstrap>),
     Inject(Box<inject::Inject>),
     Krm(krm::Krm),

@@ -57,7 +57,7 @@ impl Cluster {
     /// # Errors
     /// When there is no configuration, or it cannot be used.
     pub async fn connect(access: &Access) -> Result<Self> {
-        Self::connect_with(access, None).await
+        Self::connect_with(access, ANSWER, None, true).await
     }
 
     /// As [`Cluster::connect`], for a client that waits for an API server that restarts or is
@@ -66,21 +66,35 @@ impl Cluster {
     /// # Errors
     /// As [`Cluster::connect`].
     pub async fn connect_patiently(access: &Access, patience: Patience) -> Result<Self> {
-        Self::connect_with(access, Some(Arc::new(patience))).await
+        Self::connect_with(access, ANSWER, Some(Arc::new(patience)), false).await
     }
 
-    async fn connect_with(access: &Access, patience: Option<Arc<Patience>>) -> Result<Self> {
+    /// As [`Cluster::connect`], for whoever tries again by themselves: each answer takes
+    /// `answer` at most, and every error is told at once.
+    ///
+    /// # Errors
+    /// As [`Cluster::connect`].
+    pub async fn connect_impatiently(access: &Access, answer: Duration) -> Result<Self> {
+        Self::connect_with(access, answer, None, false).await
+    }
+
+    async fn connect_with(
+        access: &Access,
+        answer: Duration,
+        patience: Option<Arc<Patience>>,
+        retry: bool,
+    ) -> Result<Self> {
         let mut config = configuration(access).await?;
         // Where we wait ourselves, the client must not wait in silence.
-        config.default_retry = patience.is_none();
+        config.default_retry = retry;
         if let Some(namespace) = &access.namespace {
             config.default_namespace.clone_from(namespace);
         }
         if access.impersonate.is_some() {
             config.auth_info.impersonate.clone_from(&access.impersonate);
         }
-        config.connect_timeout = Some(CONNECT);
-        config.read_timeout = Some(ANSWER);
+        config.connect_timeout = Some(CONNECT.min(answer));
+        config.read_timeout = Some(answer);
         config.reset_reader_on_write = true;
         let server = config.cluster_url.clone();
         let namespace = config.default_namespace.clone();
@@ -95,6 +109,11 @@ impl Cluster {
             namespace,
             tls_server_name,
         })
+    }
+
+    /// The client itself, for what kube's crates do with one.
+    pub(crate) fn client(&self) -> kube::Client {
+        self.client.clone()
     }
 
     /// Keeps [`Cluster::settled`] waiting.

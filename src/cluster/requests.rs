@@ -248,6 +248,44 @@ impl Cluster {
         }
     }
 
+    /// Writes a request's approval: `object`, made from one that was read. Nothing is read
+    /// first: when somebody changed it since, this fails.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when it has changed, and whatever else the API server refuses.
+    pub async fn put_approval(&self, name: &str, object: &Value) -> Result<RequestObject> {
+        let resource = "certificatesigningrequests/approval";
+        let object = self.put_request(resource, name, object).await?;
+        read(&subresource(resource, name), object)
+    }
+
+    /// As [`Cluster::put_approval`], for its status.
+    ///
+    /// # Errors
+    /// As [`Cluster::put_approval`].
+    pub async fn put_request_status(&self, name: &str, object: &Value) -> Result<()> {
+        let resource = "certificatesigningrequests/status";
+        let _: serde::de::IgnoredAny = self.put_request(resource, name, object).await?;
+        Ok(())
+    }
+
+    async fn put_request<T: serde::de::DeserializeOwned>(
+        &self,
+        resource: &'static str,
+        name: &str,
+        object: &Value,
+    ) -> Result<T> {
+        let part = resource.rsplit('/').next().unwrap_or_default();
+        let params = PostParams {
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..PostParams::default()
+        };
+        let body = object.to_string().into_bytes();
+        let path = call("update").path();
+        let request = Request::new(path).replace_subresource(part, &segment(name), &params, body);
+        self.send(&subresource(resource, name), request).await
+    }
+
     /// Waits until `done` says so of the request with this UID, and says on what.
     ///
     /// Polls rather than watches: a watch needs a verb more, and a person or a script waits

@@ -287,6 +287,38 @@ impl Policy {
     }
 }
 
+/// A policy within another file, which says itself what it is and for which signer.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct InlinePolicy {
+    #[serde(default)]
+    cluster_domain: ClusterDomain,
+    #[serde(default)]
+    other_requesters: OtherRequesters,
+    rules: Vec<Rule>,
+}
+
+impl InlinePolicy {
+    /// The policy for one signer.
+    ///
+    /// # Errors
+    /// When the signer's name is none, or two rules have one name.
+    pub fn for_signer(&self, signer_name: &str) -> Result<Policy, PolicyError> {
+        let plain = |error: String| PolicyError::plain(error);
+        let signer_name = SignerName::try_from(signer_name.to_owned())
+            .map_err(|error| plain(error.to_string()))?;
+        let document = Document {
+            _api_version: ApiVersion::V1Alpha1,
+            _kind: Kind::ApprovalPolicy,
+            signer_names: vec![signer_name],
+            cluster_domain: self.cluster_domain.clone(),
+            other_requesters: self.other_requesters,
+            rules: self.rules.clone(),
+        };
+        Policy::try_from(document).map_err(|error| plain(error.to_string()))
+    }
+}
+
 /// What is wrong with a policy as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum DocumentError {

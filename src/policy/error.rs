@@ -18,7 +18,7 @@ fn suggestion(hint: Option<&str>) -> String {
 }
 
 impl PolicyError {
-    pub(super) fn plain(message: String) -> Self {
+    pub(crate) fn plain(message: String) -> Self {
         Self {
             line: None,
             message,
@@ -26,7 +26,7 @@ impl PolicyError {
         }
     }
 
-    pub(super) fn of(error: &serde_yaml::Error) -> Self {
+    pub(crate) fn of(error: &serde_yaml::Error) -> Self {
         let sentence = error.to_string();
         let message = match (error.location(), sentence.rfind(" at line ")) {
             (Some(_), Some(at)) => sentence.get(..at).unwrap_or(&sentence).to_owned(),

@@ -7,11 +7,11 @@ use super::text::from_text;
 
 /// The longest lifetime that a rule allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct MaximumLifetime(pub(super) Duration);
+pub(crate) struct MaximumLifetime(pub(crate) Duration);
 
 /// Why a text is not a lifetime.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum LifetimeError {
+pub(crate) enum LifetimeError {
     #[error("{0:?} is not a duration: write 90m, 24h, 30d, 2w or 1y")]
     NotADuration(String),
     #[error("{0} is shorter than 10m, the shortest that the Kubernetes API accepts")]

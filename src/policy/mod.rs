@@ -35,12 +35,16 @@ mod text;
 mod who;
 mod words;
 
-pub use document::{DEFAULT_POLICY, Policy};
+pub use document::{DEFAULT_POLICY, InlinePolicy, Policy};
 pub use error::PolicyError;
 pub use facts::{Facts, Pod, Question, Service};
 pub use refusal::Refusal;
 pub use request::Request;
 pub use terms::Terms;
+
+pub(crate) use lifetime::MaximumLifetime;
+pub(crate) use text::read as read_text;
+pub(crate) use words::{Key, SignerName, UsageName};
 
 use asked::Asked;
 use document::OtherRequesters;

@@ -9,7 +9,7 @@ use serde::de::{Error, Visitor};
 /// Reads a `T` from a string. The error arises within the deserializer's call, which
 /// gives it the place of the string itself; serde's `try_from` attribute would give
 /// that of the list around it.
-pub(super) fn read<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+pub(crate) fn read<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: TryFrom<String, Error: fmt::Display>,

@@ -9,7 +9,7 @@ use crate::pki::{Curve, KeyAlgorithm, MAX_NAMES, PublicKeyKind, Usage};
 /// Why a word is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub(super) struct WordError(String);
+pub(crate) struct WordError(String);
 
 fn error<T>(sentence: String) -> Result<T, WordError> {
     Err(WordError(sentence))
@@ -17,7 +17,7 @@ fn error<T>(sentence: String) -> Result<T, WordError> {
 
 /// `DOMAIN/PATH`, but none of Kubernetes' own.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct SignerName(pub(super) String);
+pub(crate) struct SignerName(pub(crate) String);
 
 from_text!(
     SignerName,
@@ -115,7 +115,7 @@ impl TryFrom<String> for Organization {
 
 /// A usage that a leaf can be granted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct UsageName(pub(super) Usage);
+pub(crate) struct UsageName(pub(crate) Usage);
 
 impl TryFrom<String> for UsageName {
     type Error = WordError;
@@ -138,7 +138,7 @@ impl TryFrom<String> for UsageName {
 
 /// A key's algorithm and size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Key(pub(super) KeyAlgorithm);
+pub(crate) struct Key(pub(crate) KeyAlgorithm);
 
 impl TryFrom<String> for Key {
     type Error = WordError;
@@ -151,7 +151,7 @@ impl TryFrom<String> for Key {
 }
 
 impl Key {
-    pub(super) fn is(self, kind: &PublicKeyKind) -> bool {
+    pub(crate) fn is(self, kind: &PublicKeyKind) -> bool {
         *kind
             == match self.0 {
                 KeyAlgorithm::EcdsaP256 => PublicKeyKind::Ecdsa(Curve::P256),

@@ -158,6 +158,19 @@ impl RequestObject {
         })
     }
 
+    /// The same with only those parts of the object that a write to a subresource takes: the
+    /// API server keeps the rest as it is (`pkg/registry/certificates/certificates/strategy.go`).
+    #[must_use]
+    pub fn for_subresources(mut self) -> Self {
+        if let Some(object) = self.object.as_object_mut() {
+            object.shift_remove("spec");
+        }
+        if let Some(metadata) = self.object["metadata"].as_object_mut() {
+            metadata.shift_remove("managedFields");
+        }
+        self
+    }
+
     /// The request itself, decoded; its signature is not checked yet.
     ///
     /// # Errors

@@ -200,3 +200,9 @@ pub fn certificate(object: &Value) -> Option<String> {
     let encoded = object["status"]["certificate"].as_str()?;
     Some(String::from_utf8(STANDARD.decode(encoded).unwrap()).unwrap())
 }
+
+/// A field of an object that is base64.
+#[allow(dead_code)]
+pub fn decode(encoded: &Value) -> Vec<u8> {
+    STANDARD.decode(encoded.as_str().unwrap()).unwrap()
+}

@@ -1,0 +1,3 @@
+module certtool.dev/benches/two_writes
+
+go 1.24

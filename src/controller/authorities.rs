@@ -1,0 +1,259 @@
+//! The CA of each signer: kept or read, and said whether it can sign.
+//!
+//! A CA in a Secret is kept by [`crate::rotation`]: one that certtool manages is made and
+//! rotated, one of somebody else's is only read. Followers read too, for the metrics, and sign
+//! by nothing that they read.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tracing::{error, info, warn};
+
+use super::config::{AuthoritySource, ObjectName, Signer};
+use super::gate::{Gate, NotLeader};
+use super::metrics::Metrics;
+use crate::authority::{Settings, Standing};
+use crate::cli::authority as load;
+use crate::cluster::{Cluster, SecretName};
+use crate::pki::{Authority, Certificate};
+use crate::rotation::{Keeper, Published};
+
+/// What a signer signs with, or why it cannot.
+pub(super) type Signing = Result<Source, String>;
+
+/// A CA, and until when what is known of it counts.
+#[derive(Debug, Clone)]
+pub(super) enum Source {
+    /// From a Secret that was just read.
+    Standing(Box<Standing>),
+    /// From files.
+    Files(Arc<Authority>),
+}
+
+impl Source {
+    /// The CA to sign with at `now`, the instant that the certificate's dates count from.
+    pub(super) fn at(&self, now: OffsetDateTime) -> Result<Arc<Authority>, String> {
+        let authority = match self {
+            Self::Standing(standing) => {
+                standing
+                    .signing(now)
+                    .map_err(|error| error.to_string())?
+                    .authority
+            }
+            Self::Files(authority) => Arc::clone(authority),
+        };
+        authority
+            .check_valid_at(now)
+            .map_err(|error| error.to_string())?;
+        Ok(authority)
+    }
+
+    fn certificate(&self) -> &Certificate {
+        match self {
+            Self::Standing(standing) => standing.authority().certificate(),
+            Self::Files(authority) => authority.certificate(),
+        }
+    }
+}
+
+/// How often a CA is looked at that is there.
+const LOOK: Duration = Duration::from_secs(10);
+/// How often one is looked for that is not.
+const LOOK_FOR: Duration = Duration::from_secs(2);
+/// Steps of a rotation follow each other no faster.
+const SHORTEST: Duration = Duration::from_millis(100);
+/// How often the same trouble is said again.
+const AGAIN: Duration = Duration::from_secs(600);
+
+/// What followers say.
+const FOLLOWER: &str = "this replica is not the leader";
+
+/// A signer's CA before it has been looked for.
+pub(super) fn unknown() -> Signing {
+    Err("the CA has not been loaded yet".to_owned())
+}
+
+/// Keeps `sender` at what `signer` signs with; never ends.
+pub(super) async fn follow(
+    signer: &Signer,
+    cluster: &Cluster,
+    gate: &Gate,
+    sender: &watch::Sender<Signing>,
+    metrics: &Metrics,
+) {
+    let mut said = Said::default();
+    let mut keeper = keeper(signer, cluster);
+    loop {
+        let leader = gate.is_open();
+        let (found, pause) = match &mut keeper {
+            None => (from_files(signer), LOOK),
+            Some(keeper) if leader => tick(keeper, gate).await,
+            Some(keeper) => (read(keeper, signer, cluster).await, LOOK),
+        };
+        said.say(signer, &found, metrics);
+        let pause = match &found {
+            Ok(_) => pause.clamp(SHORTEST, LOOK),
+            Err(_) => LOOK_FOR,
+        };
+        let found = match leader {
+            true => found,
+            false => Err(FOLLOWER.to_owned()),
+        };
+        sender.send_if_modified(|signing| {
+            // A fresh look at the same CA is news for nobody who waits.
+            let same = match (&*signing, &found) {
+                (Ok(old), Ok(new)) => old.certificate() == new.certificate(),
+                (Err(old), Err(new)) => old == new,
+                _ => false,
+            };
+            *signing = found;
+            !same
+        });
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = gate.opened(), if !leader => {}
+        }
+    }
+}
+
+/// What keeps the CA in its Secret; `None` for one in files.
+fn keeper(signer: &Signer, cluster: &Cluster) -> Option<Keeper> {
+    let (secret, settings) = match &signer.authority {
+        AuthoritySource::Files { .. } => return None,
+        AuthoritySource::Secret(secret) => (secret, Settings::external()),
+        AuthoritySource::Managed(managed) => {
+            let settings = managed.settings(signer.limits.maximum());
+            // Checked when the configuration was read.
+            (
+                &managed.secret,
+                settings.unwrap_or_else(|_| Settings::external()),
+            )
+        }
+    };
+    Some(Keeper::new(cluster.clone(), secret_name(secret), settings))
+}
+
+fn secret_name(name: &ObjectName) -> SecretName {
+    SecretName {
+        namespace: name.namespace.clone(),
+        name: name.name.clone(),
+    }
+}
+
+/// One step, as the leader. The injector's objects will be given the bundle here.
+async fn tick(keeper: &mut Keeper, gate: &Gate) -> (Signing, Duration) {
+    let now = OffsetDateTime::now_utc();
+    let publish = async |_: Option<&_>| Ok(Published::nothing());
+    match gate.write(keeper.tick(publish, now)).await {
+        Err(NotLeader) => (Err(FOLLOWER.to_owned()), SHORTEST),
+        Ok(Err(error)) => (Err(error.to_string()), LOOK_FOR),
+        Ok(Ok(tick)) => {
+            if let Some(done) = &tick.did {
+                info!("the CA: {done:?}");
+            }
+            (Ok(Source::Standing(Box::new(tick.standing))), tick.next)
+        }
+    }
+}
+
+/// The state, as a follower: nothing is written.
+async fn read(keeper: &Keeper, signer: &Signer, cluster: &Cluster) -> Signing {
+    let secret = match &signer.authority {
+        AuthoritySource::Managed(managed) => &managed.secret,
+        AuthoritySource::Secret(secret) => secret,
+        AuthoritySource::Files { .. } => return from_files(signer),
+    };
+    let name = secret_name(secret);
+    let now = OffsetDateTime::now_utc();
+    let found = cluster.get_secret(&name).await;
+    let Some(data) = found.map_err(|error| error.to_string())? else {
+        return Err(format!("there is no Secret {name}"));
+    };
+    let state = crate::authority::read(&name.to_string(), &data.data, &data.annotations)
+        .map_err(|error| error.to_string())?;
+    let standing = Standing::of(
+        &state,
+        keeper.settings(),
+        &crate::authority::ReadBack::Holds,
+        now,
+    );
+    Ok(Source::Standing(Box::new(standing)))
+}
+
+fn from_files(signer: &Signer) -> Signing {
+    let AuthoritySource::Files { certificate, key } = &signer.authority else {
+        return unknown();
+    };
+    let read = |path: &Path| {
+        std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
+    };
+    let (cert_name, key_name) = (certificate.display(), key.display());
+    load::parse(
+        &read(certificate)?,
+        &cert_name.to_string(),
+        &read(key)?,
+        &key_name.to_string(),
+    )
+    .map(|authority| Source::Files(Arc::new(authority)))
+    .map_err(|error| format!("{error:#}"))
+}
+
+/// What was said about a CA, so that it is not said every few seconds.
+#[derive(Debug, Default)]
+struct Said {
+    trouble: Option<(String, Instant)>,
+    using: Option<String>,
+}
+
+impl Said {
+    fn say(&mut self, signer: &Signer, found: &Signing, metrics: &Metrics) {
+        let now = OffsetDateTime::now_utc();
+        let name = signer.name();
+        let usable = found
+            .as_ref()
+            .map_err(Clone::clone)
+            .and_then(|source| source.at(now));
+        let end = usable
+            .as_ref()
+            .map(|ca| ca.certificate().validity.not_after);
+        metrics.ca(name, end.as_ref().ok().map(|end| end.unix_timestamp()));
+        let trouble = match (&usable, end) {
+            (Err(why), _) if why == FOLLOWER => None,
+            (Err(why), _) => Some(format!("nothing can be signed: {why}")),
+            (Ok(_), Ok(end)) if end < now.saturating_add(signer.limits.maximum()) => Some(format!(
+                "the CA ends at {end}, before a certificate of the longest life would: certificates are cut"
+            )),
+            _ => None,
+        };
+        match trouble {
+            None => self.trouble = None,
+            Some(text) => {
+                let said = self.trouble.as_ref();
+                if said.is_none_or(|(before, at)| *before != text || at.elapsed() >= AGAIN) {
+                    match usable {
+                        Ok(_) => warn!(signer = name, "{text}"),
+                        Err(_) => error!(signer = name, "{text}"),
+                    }
+                    self.trouble = Some((text, Instant::now()));
+                }
+            }
+        }
+        let Ok(authority) = usable else { return };
+        let ca = authority.certificate();
+        let fingerprint = ca.fingerprint();
+        if self.using.as_ref() != Some(&fingerprint) {
+            info!(
+                signer = name,
+                ca = ca.subject.to_string(),
+                fingerprint,
+                until = ca.validity.not_after.to_string(),
+                "the CA that signs"
+            );
+            self.using = Some(fingerprint);
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! `certtool controller` as a platform team runs it: the real binary as a service account with
+//! the rights that `world::rights` lists and no others, against a real API server.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    unreachable_pub
+)]
+
+#[path = "../requests/files.rs"]
+#[allow(dead_code)]
+mod files;
+#[path = "../support/mod.rs"]
+mod support;
+#[path = "../requests/world.rs"]
+#[allow(dead_code)]
+mod user;
+
+mod approving;
+mod checking;
+mod faults;
+mod faulty;
+mod leading;
+mod masses;
+mod reloading;
+mod rights;
+mod serving;
+mod signing;
+mod world;
+
+use files::Files;
