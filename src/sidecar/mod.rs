@@ -7,7 +7,7 @@
 //! use certtool::cluster::{Access, Cluster};
 //! use certtool::sidecar::{Config, Sidecar, Signer};
 //!
-//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! certtool::install_crypto_provider();
 //! let cluster = Cluster::connect(&Access::default()).await?;
 //! let names = vec!["hook.shop.svc".parse::<certtool::pki::Host>()?.to_san()];

@@ -1,7 +1,10 @@
 //! Addresses that no other test uses, in this process or in another.
 
 use std::{
+    fs,
+    io::ErrorKind,
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
+    path::Path,
     sync::{Mutex, OnceLock},
 };
 
@@ -25,12 +28,30 @@ pub fn next_cluster_ip() -> Ipv4Addr {
             continue;
         }
         let address = Ipv4Addr::new(127, 96, high, low);
-        if let Ok(claim) = UdpSocket::bind((address, CLAIM_PORT)) {
-            claims.push(claim);
+        let Ok(claim) = UdpSocket::bind((address, CLAIM_PORT)) else {
+            continue;
+        };
+        claims.push(claim);
+        if is_new_here(address) {
             return address;
         }
     }
     panic!("all of 127.96.0.0/16 is taken, or it is not a loopback range here (Linux only)");
+}
+
+/// Whether no earlier process gave this address to a Service of the shared control plane: Services
+/// outlive the test that made them.
+fn is_new_here(address: Ipv4Addr) -> bool {
+    let Some(dir) = std::env::var_os("CERTTOOL_TEST_CONTROL_PLANE") else {
+        return true;
+    };
+    let dir = Path::new(&dir).join("cluster-ips");
+    fs::create_dir_all(&dir).unwrap();
+    match fs::File::create_new(dir.join(address.to_string())) {
+        Ok(_) => true,
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => false,
+        Err(error) => panic!("{}: {error}", dir.display()),
+    }
 }
 
 /// The port for a server behind a Service: 443 where this user may listen on it.
