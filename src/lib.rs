@@ -47,8 +47,10 @@ pub mod sidecar;
 pub mod store;
 
 mod entropy;
+mod namespaced;
 
 pub use entropy::random_serial;
+pub use namespaced::{NamespacedName, NotNamespaced};
 
 /// Makes aws-lc-rs the process's TLS crypto provider. Idempotent.
 pub fn install_crypto_provider() {

@@ -27,7 +27,7 @@ mod verdict;
 pub use ca_secrets::Written;
 pub use call::Call;
 pub use client::{Access, Cluster};
-pub use config_maps::{ConfigMapName, NotAConfigMapName};
+pub use config_maps::ConfigMapName;
 pub use error::{Error, Result};
 pub use events::Event;
 pub use facts::Answer;
@@ -37,7 +37,7 @@ pub use pages::{Pages, Selection};
 pub use patience::Patience;
 pub use probe::{ProbeTarget, Until, prove};
 pub use request_watch::RequestEvent;
-pub use secrets::{NotASecretName, SecretData, SecretName};
+pub use secrets::{SecretData, SecretName};
 pub use server::{api_server_names, listens};
 pub use verdict::{Proof, Verdict};
 

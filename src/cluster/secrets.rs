@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::str::FromStr;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -15,44 +14,10 @@ use super::FIELD_MANAGER;
 use super::call::Call;
 use super::client::Cluster;
 use super::error::{Error, Result};
+use crate::NamespacedName;
 
 /// `NAMESPACE/NAME` of a Secret.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SecretName {
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-}
-
-/// The text is not `NAMESPACE/NAME`.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not NAMESPACE/NAME of a Secret")]
-pub struct NotASecretName(String);
-
-impl FromStr for SecretName {
-    type Err = NotASecretName;
-
-    fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {
-        match text.split_once('/') {
-            Some((namespace, name))
-                if !namespace.is_empty() && !name.is_empty() && !name.contains('/') =>
-            {
-                Ok(Self {
-                    namespace: namespace.to_owned(),
-                    name: name.to_owned(),
-                })
-            }
-            _ => Err(NotASecretName(text.to_owned())),
-        }
-    }
-}
-
-impl fmt::Display for SecretName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.namespace, self.name)
-    }
-}
+pub type SecretName = NamespacedName;
 
 /// A Secret's data, decoded; redacted in `Debug`.
 #[derive(Clone)]

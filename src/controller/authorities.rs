@@ -13,12 +13,12 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
-use super::config::{AuthoritySource, ObjectName, Signer};
+use super::config::{AuthoritySource, Signer};
 use super::gate::{Gate, NotLeader};
 use super::metrics::Metrics;
 use crate::authority::{Settings, Standing};
 use crate::cli::authority as load;
-use crate::cluster::{Cluster, SecretName};
+use crate::cluster::Cluster;
 use crate::pki::{Authority, Certificate};
 use crate::rotation::{Keeper, Published};
 
@@ -134,14 +134,7 @@ fn keeper(signer: &Signer, cluster: &Cluster) -> Option<Keeper> {
             )
         }
     };
-    Some(Keeper::new(cluster.clone(), secret_name(secret), settings))
-}
-
-fn secret_name(name: &ObjectName) -> SecretName {
-    SecretName {
-        namespace: name.namespace.clone(),
-        name: name.name.clone(),
-    }
+    Some(Keeper::new(cluster.clone(), secret.clone(), settings))
 }
 
 /// One step, as the leader. The injector's objects will be given the bundle here.
@@ -167,9 +160,9 @@ async fn read(keeper: &Keeper, signer: &Signer, cluster: &Cluster) -> Signing {
         AuthoritySource::Secret(secret) => secret,
         AuthoritySource::Files { .. } => return from_files(signer),
     };
-    let name = secret_name(secret);
+    let name = secret;
     let now = OffsetDateTime::now_utc();
-    let found = cluster.get_secret(&name).await;
+    let found = cluster.get_secret(name).await;
     let Some(data) = found.map_err(|error| error.to_string())? else {
         return Err(format!("there is no Secret {name}"));
     };

@@ -109,7 +109,7 @@ pub(super) struct Sidecar {
     reload_exec: Option<String>,
     /// Print the RBAC that a ServiceAccount needs for these options, and end
     #[arg(long, value_name = "NAMESPACE/NAME")]
-    rbac_for: Option<rbac::Account>,
+    rbac_for: Option<crate::NamespacedName>,
 }
 
 fn fraction(text: &str) -> Result<f64, String> {

@@ -3,34 +3,8 @@
 use serde_json::{Value, json};
 
 use super::options::{From, Options};
+use crate::NamespacedName;
 use crate::sidecar::TrustSource;
-
-/// A ServiceAccount, `NAMESPACE/NAME`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Account {
-    namespace: String,
-    name: String,
-}
-
-impl std::str::FromStr for Account {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.split_once('/') {
-            Some((namespace, name))
-                if !namespace.is_empty() && !name.is_empty() && !name.contains('/') =>
-            {
-                Ok(Self {
-                    namespace: namespace.to_owned(),
-                    name: name.to_owned(),
-                })
-            }
-            _ => Err(format!(
-                "{text:?} is not NAMESPACE/NAME of a ServiceAccount"
-            )),
-        }
-    }
-}
 
 /// One rule, and the namespace that it is for; `None` for the whole cluster.
 struct Rule {
@@ -46,7 +20,7 @@ fn rule(group: &str, resource: &str, verbs: &[&str], name: Option<&str>) -> Valu
     rule
 }
 
-fn rules(options: &Options, account: &Account) -> Vec<Rule> {
+fn rules(options: &Options, account: &NamespacedName) -> Vec<Rule> {
     let mut rules = Vec::new();
     let mut add = |namespace: Option<&str>, rule| {
         let namespace = namespace.map(str::to_owned);
@@ -86,7 +60,7 @@ fn rules(options: &Options, account: &Account) -> Vec<Rule> {
 }
 
 /// Roles and their bindings.
-pub(super) fn manifests(options: &Options, account: &Account) -> Vec<Value> {
+pub(super) fn manifests(options: &Options, account: &NamespacedName) -> Vec<Value> {
     let rules = rules(options, account);
     let mut namespaces: Vec<Option<&String>> =
         rules.iter().map(|rule| rule.namespace.as_ref()).collect();

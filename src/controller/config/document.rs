@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use time::Duration;
 
-use super::value::{ObjectName, algorithm, fraction, is_name, optional_span, span};
+use super::value::{algorithm, fraction, optional_span, span};
+use crate::namespaced::{NamespacedName, is_name};
 use crate::pki::{KeyAlgorithm, Usage};
 use crate::policy::{InlinePolicy, Key, MaximumLifetime, Policy, SignerName, UsageName};
 
@@ -87,7 +88,7 @@ pub enum AuthoritySource {
     /// A Secret that certtool makes and rotates.
     Managed(Managed),
     /// A Secret of somebody else's: `tls.crt`, `tls.key`.
-    Secret(ObjectName),
+    Secret(NamespacedName),
     /// Files of somebody else's, such as a mounted Secret.
     Files {
         /// The CA's certificate; its chain may follow it.
@@ -101,7 +102,7 @@ pub enum AuthoritySource {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct UncheckedAuthority {
     managed: Option<Managed>,
-    secret: Option<ObjectName>,
+    secret: Option<NamespacedName>,
     files: Option<Files>,
 }
 
@@ -117,7 +118,7 @@ struct Files {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Managed {
     /// The Secret that holds it.
-    pub secret: ObjectName,
+    pub secret: NamespacedName,
     /// The life of a CA.
     #[serde(default = "one_year", deserialize_with = "span")]
     pub life: Duration,
@@ -210,7 +211,7 @@ struct UncheckedTarget {
     names: Vec<String>,
     selector: Option<String>,
     signer: Option<SignerName>,
-    secret: Option<ObjectName>,
+    secret: Option<NamespacedName>,
 }
 
 /// A kind that carries a `caBundle`.
@@ -230,7 +231,7 @@ pub enum BundleSource {
     /// The bundle of a signer of this file.
     Signer(String),
     /// `ca.crt` of a Secret.
-    Secret(ObjectName),
+    Secret(NamespacedName),
 }
 
 /// What the controller says about itself beyond metrics and logs.
@@ -296,7 +297,7 @@ enum WholeError {
     #[error("two signers have the name {0}")]
     RepeatedSigner(String),
     #[error("the signers {0} and {1} share the Secret {2}: each rotates a CA of its own")]
-    SharedSecret(String, String, ObjectName),
+    SharedSecret(String, String, NamespacedName),
     #[error("signer {0}: {1}")]
     Policy(String, String),
     #[error("signer {0}: approve is false, so that its policy would decide nothing")]

@@ -15,7 +15,7 @@ pub use document::{
     Target, TargetKind, TrustBundle,
 };
 pub use error::ConfigError;
-pub use value::{ObjectName, ValueError};
+pub use value::ValueError;
 
 use crate::authority::{Settings, SettingsError};
 use crate::pki::{KeyAlgorithm, PublicKeyKind, Usage};
