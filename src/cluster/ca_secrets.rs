@@ -2,14 +2,12 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use kube::api::{Patch, PatchParams, PostParams};
-use kube::core::Request;
 use serde_json::{Map, Value, json};
 
-use super::FIELD_MANAGER;
+use super::call::Call;
 use super::client::Cluster;
 use super::error::{Error, Result};
-use super::secrets::{self, MANAGED_BY, SecretData, SecretName};
+use super::secrets::{self, SecretData, SecretName};
 use crate::authority::Changes;
 
 /// What became of a write of a Secret.
@@ -33,35 +31,10 @@ impl Cluster {
         dry_run: bool,
     ) -> Result<Written> {
         let call = secrets::call("create", secret);
-        let data: Map<_, _> = changes
-            .data
-            .iter()
-            .filter_map(|(entry, value)| {
-                let value = value.as_ref()?;
-                Some(((*entry).to_owned(), STANDARD.encode(value).into()))
-            })
-            .collect();
-        let object = json!({
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {
-                "name": secret.name,
-                "namespace": secret.namespace,
-                "labels": { MANAGED_BY: "certtool" },
-            },
-            "type": "kubernetes.io/tls",
-            "data": data,
-        });
-        let params = PostParams {
-            dry_run,
-            field_manager: Some(FIELD_MANAGER.to_owned()),
-        };
-        let request = Request::new(call.path()).create(&params, object.to_string().into_bytes());
-        match self.send::<Value>(&call, request).await {
-            Ok(object) => written(&object, call),
-            Err(Error::Api { code: 409, .. }) => Ok(Written::Outrun),
-            Err(error) => Err(error),
-        }
+        let entries = changes.data.iter();
+        let entries = entries.filter_map(|(entry, value)| Some((*entry, value.as_deref()?)));
+        let object = secrets::new(secret, "kubernetes.io/tls", &secrets::encoded(entries));
+        written(self.create(&call, &object, dry_run).await?, call)
     }
 
     /// Changes entries and annotations of a Secret as it was read; everything else in it stays.
@@ -76,40 +49,31 @@ impl Cluster {
         dry_run: bool,
     ) -> Result<Written> {
         let call = secrets::call("patch", secret);
-        let data: Map<_, _> = changes
-            .data
-            .iter()
-            .map(|(entry, value)| {
-                let value = value.as_ref().map(|value| STANDARD.encode(value));
-                ((*entry).to_owned(), value.into())
-            })
-            .collect();
-        // A merge patch (RFC 7396): null removes. With a resourceVersion that is not the newest
-        // it is refused (k8s.io/apiserver pkg/registry/generic/registry/store.go, Update).
-        let mut metadata = json!({ "uid": read.uid, "resourceVersion": read.resource_version });
+        let mut fields = Map::new();
         if !changes.annotations.is_empty() {
-            metadata["annotations"] = json!(changes.annotations);
+            fields.insert(
+                "metadata".to_owned(),
+                json!({ "annotations": changes.annotations }),
+            );
         }
-        let mut patch = json!({ "metadata": metadata });
+        let entries = changes.data.iter().map(|(entry, value)| {
+            let value = value.as_ref().map(|value| STANDARD.encode(value));
+            ((*entry).to_owned(), value.into())
+        });
+        let data: Map<_, _> = entries.collect();
         if !data.is_empty() {
-            patch["data"] = data.into();
+            fields.insert("data".to_owned(), data.into());
         }
-        let params = PatchParams {
-            dry_run,
-            field_manager: Some(FIELD_MANAGER.to_owned()),
-            ..Default::default()
-        };
-        let request = Request::new(call.path()).patch(&secret.name, &params, &Patch::Merge(patch));
-        match self.send::<Value>(&call, request).await {
-            Ok(object) => written(&object, call),
-            Err(Error::Conflict { .. } | Error::NotFound { .. }) => Ok(Written::Outrun),
-            Err(error) => Err(error),
-        }
+        let changed = self.change(&call, read.version(), fields, dry_run).await?;
+        written(changed, call)
     }
 }
 
-fn written(object: &Value, call: super::Call) -> Result<Written> {
-    secrets::read(object)
+fn written(object: Option<Value>, call: Call) -> Result<Written> {
+    let Some(object) = object else {
+        return Ok(Written::Outrun);
+    };
+    secrets::read(&object)
         .map(Written::Done)
         .ok_or_else(|| Error::Other {
             call: Box::new(call),

@@ -23,6 +23,7 @@ mod requests;
 mod secrets;
 mod server;
 mod verdict;
+mod write;
 
 pub use ca_secrets::Written;
 pub use call::Call;

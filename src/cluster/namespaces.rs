@@ -1,13 +1,11 @@
 //! Namespaces, made where something has to go into one that is not there.
 
-use kube::api::PostParams;
-use kube::core::Request;
+use serde::de::IgnoredAny;
 use serde_json::json;
 
-use super::FIELD_MANAGER;
 use super::call::Call;
 use super::client::Cluster;
-use super::error::{Error, Result};
+use super::error::Result;
 
 impl Cluster {
     /// Creates a namespace; `false` when there is one of this name already.
@@ -18,18 +16,7 @@ impl Cluster {
         let call = Call::cluster_scoped("create", "", "v1", "namespaces").on(name);
         let object =
             json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
-        let params = PostParams {
-            dry_run,
-            field_manager: Some(FIELD_MANAGER.to_owned()),
-        };
-        let request = Request::new(call.path()).create(&params, object.to_string().into_bytes());
-        match self
-            .send::<kube::core::PartialObjectMeta>(&call, request)
-            .await
-        {
-            Ok(_) => Ok(true),
-            Err(Error::Api { code: 409, .. }) => Ok(false),
-            Err(error) => Err(error),
-        }
+        let created = self.create::<IgnoredAny>(&call, &object, dry_run).await?;
+        Ok(created.is_some())
     }
 }

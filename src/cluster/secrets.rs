@@ -6,14 +6,15 @@ use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use kube::api::{GetParams, Patch, PatchParams, PostParams};
+use kube::api::GetParams;
 use kube::core::Request;
-use serde_json::{Value, json};
+use serde::de::IgnoredAny;
+use serde_json::{Map, Value, json};
 
-use super::FIELD_MANAGER;
 use super::call::Call;
 use super::client::Cluster;
 use super::error::{Error, Result};
+use super::write::{MANAGED_BY, Version};
 use crate::NamespacedName;
 
 /// `NAMESPACE/NAME` of a Secret.
@@ -36,8 +37,14 @@ pub struct SecretData {
     pub is_ours: bool,
 }
 
-/// The label of what certtool made.
-pub(super) const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+impl SecretData {
+    pub(super) fn version(&self) -> Version<'_> {
+        Version {
+            uid: &self.uid,
+            resource_version: &self.resource_version,
+        }
+    }
+}
 
 impl fmt::Debug for SecretData {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -85,35 +92,11 @@ impl Cluster {
         data: &[(&str, &[u8])],
         dry_run: bool,
     ) -> Result<bool> {
-        let call = call("create", secret);
-        let data: BTreeMap<_, _> = data
-            .iter()
-            .map(|(key, value)| (*key, STANDARD.encode(value)))
-            .collect();
-        let object = json!({
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {
-                "name": secret.name,
-                "namespace": secret.namespace,
-                "labels": { MANAGED_BY: "certtool" },
-            },
-            "type": kind,
-            "data": data,
-        });
-        let params = PostParams {
-            dry_run,
-            field_manager: Some(FIELD_MANAGER.to_owned()),
-        };
-        let request = Request::new(call.path()).create(&params, object.to_string().into_bytes());
-        match self
-            .send::<kube::core::PartialObjectMeta>(&call, request)
-            .await
-        {
-            Ok(_) => Ok(true),
-            Err(Error::Api { code: 409, .. }) => Ok(false),
-            Err(error) => Err(error),
-        }
+        let object = new(secret, kind, &encoded(data.iter().copied()));
+        let created = self
+            .create::<IgnoredAny>(&call("create", secret), &object, dry_run)
+            .await?;
+        Ok(created.is_some())
     }
 
     /// Sets entries of a Secret as it was read, and leaves everything else in it; `false` when
@@ -128,31 +111,38 @@ impl Cluster {
         data: &[(&str, &[u8])],
         dry_run: bool,
     ) -> Result<bool> {
-        let call = call("patch", secret);
-        let data: BTreeMap<_, _> = data
-            .iter()
-            .map(|(key, value)| (*key, STANDARD.encode(value)))
-            .collect();
-        // A merge patch with a resourceVersion is refused when it is not the newest.
-        let patch = json!({
-            "metadata": { "uid": read.uid, "resourceVersion": read.resource_version },
-            "data": data,
-        });
-        let params = PatchParams {
-            dry_run,
-            field_manager: Some(FIELD_MANAGER.to_owned()),
-            ..Default::default()
-        };
-        let request = Request::new(call.path()).patch(&secret.name, &params, &Patch::Merge(patch));
-        match self
-            .send::<kube::core::PartialObjectMeta>(&call, request)
-            .await
-        {
-            Ok(_) => Ok(true),
-            Err(Error::Conflict { .. } | Error::NotFound { .. }) => Ok(false),
-            Err(error) => Err(error),
-        }
+        let data = encoded(data.iter().copied());
+        let fields = Map::from_iter([("data".to_owned(), data.into())]);
+        let changed = self
+            .change::<IgnoredAny>(&call("patch", secret), read.version(), fields, dry_run)
+            .await?;
+        Ok(changed.is_some())
     }
+}
+
+/// A Secret as it is created.
+pub(super) fn new(secret: &SecretName, kind: &str, data: &Map<String, Value>) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {
+            "name": secret.name,
+            "namespace": secret.namespace,
+            "labels": { MANAGED_BY: "certtool" },
+        },
+        "type": kind,
+        "data": data,
+    })
+}
+
+/// Entries as they stand in `data`.
+pub(super) fn encoded<'a>(
+    entries: impl IntoIterator<Item = (&'a str, &'a [u8])>,
+) -> Map<String, Value> {
+    entries
+        .into_iter()
+        .map(|(entry, value)| (entry.to_owned(), STANDARD.encode(value).into()))
+        .collect()
 }
 
 pub(super) fn read(object: &Value) -> Option<SecretData> {
