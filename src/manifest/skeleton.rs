@@ -8,7 +8,7 @@
 
 use std::ops::Range;
 
-use memchr::{memchr, memchr2, memmem};
+use memchr::{memchr, memchr_iter, memchr2, memmem};
 
 use super::outline::Outline;
 use super::split::Document;
@@ -52,6 +52,9 @@ impl<'a> Sketch<'a> {
     }
 
     fn read_as(text: &'a str, outline: Option<Outline<'a>>) -> Option<Self> {
+        if has_unusual_break(text.as_bytes()) {
+            return None;
+        }
         let mut reader = Reader {
             text,
             bytes: text.as_bytes(),
@@ -76,6 +79,15 @@ impl<'a> Sketch<'a> {
         };
         Some(Self { skeleton, tree })
     }
+}
+
+/// Whether a line ends in another way than by a line feed, as YAML 1.1 allows (section 5.4: a
+/// carriage return alone, NEL, LS, PS): a comment then ends where it does not seem to.
+fn has_unusual_break(text: &[u8]) -> bool {
+    memchr_iter(b'\r', text).any(|at| text.get(at + 1) != Some(&b'\n'))
+        || ["\u{85}", "\u{2028}", "\u{2029}"]
+            .iter()
+            .any(|mark| memmem::find(text, mark.as_bytes()).is_some())
 }
 
 impl Skeleton {

@@ -159,7 +159,14 @@ fn what_cannot_be_followed_is_left_to_the_parser() {
         "--- {a: b}\n",
         "a:\tb\n",
         "- a: b\n  - c\n d: e: f\n",
+        // Other line breaks of YAML's.
+        "#\r{\na:",
+        "a: b # c\rd: e\n",
+        "#\u{85}{\na:",
+        "# \u{2028}{\na:",
+        "a: b\n#\u{2029}c: d\n",
     ] {
+        agrees(text);
         assert!(skeleton(text).is_none(), "{text:?}");
     }
 }
@@ -263,7 +270,7 @@ proptest! {
     }
 
     #[test]
-    fn no_text_is_a_panic(text in "[a-c:\\-#'\"|>{}\\[\\]&*!? \t\r\n]{0,40}") {
+    fn no_text_is_a_panic(text in "[a-c:\\-#'\"|>{}\\[\\]&*!? \t\r\n\u{85}\u{2028}]{0,40}") {
         agrees(&text);
     }
 }
