@@ -87,6 +87,23 @@ fn pure_modules_reach_for_no_io_no_client_and_no_clock() {
     );
 }
 
+#[test]
+fn nothing_but_the_command_line_knows_the_command_line() {
+    let mut found = Vec::new();
+    for file in sources(&source_root()) {
+        let inside = file.strip_prefix(source_root()).unwrap();
+        if inside.starts_with("cli") || inside == Path::new("main.rs") {
+            continue;
+        }
+        for (line, text) in code(&file) {
+            if text.contains("cli::") {
+                found.push(format!("{}:{line}", file.display()));
+            }
+        }
+    }
+    assert!(found.is_empty(), "these reach for src/cli: {found:?}");
+}
+
 /// Files that a `#[cfg(test)] mod` alone includes.
 fn is_test_only(file: &Path) -> bool {
     file.file_stem()

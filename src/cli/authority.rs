@@ -10,7 +10,7 @@ use time::Duration;
 use super::{Printer, UsageError, duration, input};
 use crate::authority::CaState;
 use crate::cluster::{Cluster, SecretData, SecretName};
-use crate::pki::{Authority, Certificate, PrivateKey};
+use crate::pki::{Authority, Certificate};
 use crate::store::CaDir;
 
 /// Which CA signs.
@@ -73,12 +73,13 @@ impl CaArgs {
                         dir.path().display()
                     );
                 };
-                parse(cert, &dir.cert_path().display().to_string(), key, &dir.key_path().display().to_string())
+                let (cert_name, key_name) = (dir.cert_path().display().to_string(), dir.key_path().display().to_string());
+                Ok(Authority::from_pem(cert, &cert_name, key, &key_name)?)
             }
             (None, Some(cert), Some(key)) => {
                 let (cert_name, cert) = input::read(cert)?;
                 let (key_name, key) = input::read(key)?;
-                parse(&cert, &cert_name, &key, &key_name)
+                Ok(Authority::from_pem(&cert, &cert_name, &key, &key_name)?)
             }
             _ => Err(UsageError(
                 "which CA signs? Name it with --ca-dir DIR, --ca FILE --ca-key FILE, or --ca-secret NAMESPACE/NAME".to_owned(),
@@ -88,29 +89,14 @@ impl CaArgs {
     }
 }
 
-/// A CA from PEM texts and what errors call them.
-pub(crate) fn parse(
-    cert: &[u8],
-    cert_name: &str,
-    key: &[u8],
-    key_name: &str,
-) -> anyhow::Result<Authority> {
-    let chain = Certificate::all_from_pem(cert)
-        .with_context(|| format!("could not read the CA certificate {cert_name}"))?;
-    let key = PrivateKey::from_pem(key)
-        .with_context(|| format!("could not read the CA key {key_name}"))?;
-    Authority::new(chain, key)
-        .with_context(|| format!("{cert_name} and {key_name} do not make a CA"))
-}
-
 /// The CA that signs now, from its Secret.
-pub(crate) fn from_secret(secret: &SecretName, data: &SecretData) -> anyhow::Result<Authority> {
+pub(super) fn from_secret(secret: &SecretName, data: &SecretData) -> anyhow::Result<Authority> {
     let state = read_state(secret, data)?;
     Arc::into_inner(state.current.authority).context("the CA is in use")
 }
 
 /// The state of the CA in a Secret.
-pub(crate) fn read_state(secret: &SecretName, data: &SecretData) -> anyhow::Result<CaState> {
+pub(super) fn read_state(secret: &SecretName, data: &SecretData) -> anyhow::Result<CaState> {
     let secret = secret.to_string();
     Ok(crate::authority::read(
         &secret,

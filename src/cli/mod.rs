@@ -4,7 +4,7 @@
 //! A command resolves its options, calls the core and the shell, and renders through
 //! the one [`Printer`]. stdout carries results alone; everything else is stderr.
 
-pub(crate) mod authority;
+mod authority;
 mod bootstrap;
 mod ca;
 mod completion;

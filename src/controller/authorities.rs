@@ -17,7 +17,6 @@ use super::config::{AuthoritySource, Signer};
 use super::gate::{Gate, NotLeader};
 use super::metrics::Metrics;
 use crate::authority::{Settings, Standing};
-use crate::cli::authority as load;
 use crate::cluster::Cluster;
 use crate::pki::{Authority, Certificate};
 use crate::rotation::{Keeper, Published};
@@ -185,14 +184,14 @@ fn from_files(signer: &Signer) -> Signing {
         std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
     };
     let (cert_name, key_name) = (certificate.display(), key.display());
-    load::parse(
+    Authority::from_pem(
         &read(certificate)?,
         &cert_name.to_string(),
         &read(key)?,
         &key_name.to_string(),
     )
     .map(|authority| Source::Files(Arc::new(authority)))
-    .map_err(|error| format!("{error:#}"))
+    .map_err(|error| format!("{:#}", anyhow::Error::from(error)))
 }
 
 /// What was said about a CA, so that it is not said every few seconds.

@@ -6,8 +6,8 @@ use super::assemble::{self, AssembleError, IssuerSide};
 use super::certificate::hex;
 use super::pem_blocks;
 use super::{
-    AuthorityError, CaConstraint, Certificate, DistinguishedName, Grant, IssueError,
-    NameConstraints, PrivateKey, PublicKey, Serial, Usage, Validity, check_size,
+    AuthorityError, AuthorityPemError, CaConstraint, Certificate, DistinguishedName, Grant,
+    IssueError, NameConstraints, PrivateKey, PublicKey, Serial, Usage, Validity, check_size,
 };
 
 /// A CA certificate, the chain above it, and the key that belongs to it.
@@ -95,6 +95,32 @@ fn check_link(child: &Certificate, next: &Certificate) -> Result<(), AuthorityEr
 }
 
 impl Authority {
+    /// An authority from PEM texts: the issuing certificate, its chain after it, and the key.
+    /// Errors call the texts `cert_name` and `key_name`.
+    ///
+    /// # Errors
+    /// See [`AuthorityPemError`].
+    pub fn from_pem(
+        cert: &[u8],
+        cert_name: &str,
+        key: &[u8],
+        key_name: &str,
+    ) -> Result<Self, AuthorityPemError> {
+        let chain = Certificate::all_from_pem(cert).map_err(|source| {
+            let cert = cert_name.to_owned();
+            AuthorityPemError::Certificate { cert, source }
+        })?;
+        let key = PrivateKey::from_pem(key).map_err(|source| {
+            let key = key_name.to_owned();
+            AuthorityPemError::Key { key, source }
+        })?;
+        Self::new(chain, key).map_err(|source| AuthorityPemError::Pair {
+            cert: cert_name.to_owned(),
+            key: key_name.to_owned(),
+            source: Box::new(source),
+        })
+    }
+
     /// An authority from a chain (the issuing certificate first) and its key.
     ///
     /// # Errors

@@ -1,6 +1,37 @@
 //! Why something is no authority, or an authority does not issue.
 
-use super::SignatureError;
+use super::{CertificateError, KeyError, SignatureError};
+
+/// Why two PEM texts do not make an authority; `cert` and `key` are what the texts are called.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthorityPemError {
+    /// The certificate.
+    #[error("could not read the CA certificate {cert}")]
+    Certificate {
+        /// The text's name.
+        cert: String,
+        /// Why.
+        source: CertificateError,
+    },
+    /// The private key.
+    #[error("could not read the CA key {key}")]
+    Key {
+        /// The text's name.
+        key: String,
+        /// Why.
+        source: KeyError,
+    },
+    /// Both together.
+    #[error("{cert} and {key} do not make a CA")]
+    Pair {
+        /// The certificate's name.
+        cert: String,
+        /// The key's name.
+        key: String,
+        /// Why.
+        source: Box<AuthorityError>,
+    },
+}
 
 /// Why a certificate and a key do not make an authority.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

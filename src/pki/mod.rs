@@ -50,7 +50,7 @@ pub use algorithm::{KeyAlgorithm, UnknownAlgorithm};
 pub use anchors::{AnchorError, AnchorWarning, Anchors};
 pub use attribute::Attribute;
 pub use authority::{Authority, CaSpec, Issued};
-pub use authority_error::{AuthorityError, IssueError};
+pub use authority_error::{AuthorityError, AuthorityPemError, IssueError};
 pub use bundle::{BundleError, TrustBundle};
 pub use certificate::{Certificate, CertificateError};
 pub use constraints::Subtrees;

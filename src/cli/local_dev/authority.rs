@@ -6,7 +6,7 @@ use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use time::{Duration, OffsetDateTime};
 
-use crate::cli::{UsageError, authority, instant};
+use crate::cli::{UsageError, instant};
 use crate::pki::{
     Authority, CaSpec, DistinguishedName, KeyAlgorithm, Lifetime, NameConstraints, PrivateKey,
     Serial,
@@ -204,12 +204,13 @@ fn parse(files: &CaFiles, certificate: &Path, key: &Path) -> anyhow::Result<Auth
     let (Some(cert_pem), Some(key_pem)) = (&files.cert, &files.key) else {
         bail!("the CA is incomplete");
     };
-    authority::parse(
+    let (cert_name, key_name) = (certificate.display(), key.display());
+    Ok(Authority::from_pem(
         cert_pem,
-        &certificate.display().to_string(),
+        &cert_name.to_string(),
         key_pem,
-        &key.display().to_string(),
-    )
+        &key_name.to_string(),
+    )?)
 }
 
 fn self_signed(key: PrivateKey, now: OffsetDateTime) -> anyhow::Result<Authority> {

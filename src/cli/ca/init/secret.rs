@@ -9,9 +9,9 @@ use time::OffsetDateTime;
 use super::{Init, make, show};
 use crate::authority::{CaState, Changes, entry};
 use crate::cli::kubernetes::KubernetesArgs;
-use crate::cli::{ExitStatus, Printer, authority, input, runtime};
+use crate::cli::{ExitStatus, Printer, input, runtime};
 use crate::cluster::{Cluster, Mode, SecretData, SecretName, Written};
-use crate::pki::{Certificate, TrustBundle};
+use crate::pki::{Authority, Certificate, TrustBundle};
 
 pub(super) fn run(
     args: &Init,
@@ -24,7 +24,7 @@ pub(super) fn run(
         (Some(cert), Some(key)) => {
             let (cert_name, cert) = input::read(cert)?;
             let (key_name, key) = input::read(key)?;
-            let authority = authority::parse(&cert, &cert_name, &key, &key_name)?;
+            let authority = Authority::from_pem(&cert, &cert_name, &key, &key_name)?;
             authority.check_valid_at(now)?;
             Some(authority)
         }
