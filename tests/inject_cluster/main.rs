@@ -17,7 +17,6 @@ mod choosing;
 mod gitops;
 mod injecting;
 mod meddled;
-mod meddler;
 mod paging;
 mod permissions;
 mod restarting;

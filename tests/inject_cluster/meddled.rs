@@ -5,8 +5,7 @@ use serde_json::{Value, json};
 use crate::{
     World,
     files::Said,
-    meddler::{Event, Meddler},
-    support,
+    support::{self, meddler::Event},
     world::{bundle, configs, last},
 };
 
@@ -20,7 +19,7 @@ async fn meanwhile(name: &str, words: &str, webhooks: &[&str]) -> (Said, Vec<(St
         .map(|name| world.webhook(&format!("{name}.example.com"), world.service()))
         .collect();
     let deed = ("PATCH", path.clone(), json!({ "webhooks": list }));
-    let meddler = Meddler::on(&world, "PATCH", "validating", Event::Deeds(vec![deed]));
+    let meddler = world.meddler("PATCH", "validating", Event::Deeds(vec![deed]));
     let said = world.as_user(meddler.kubeconfig()).inject(words);
     let object = world.get(&path).await;
     let names = object["webhooks"].as_array().unwrap().iter();
@@ -96,7 +95,7 @@ fn an_object_that_is_deleted_in_between_is_reported() {
         let other = world.validating("w", &["b"]).await;
         let deed = ("DELETE", path.clone(), Value::Null);
         let part: &'static str = Box::leak(last(&path).to_owned().into_boxed_str());
-        let meddler = Meddler::on(&world, "PATCH", part, Event::Deeds(vec![deed]));
+        let meddler = world.meddler("PATCH", part, Event::Deeds(vec![deed]));
         let user = world.as_user(meddler.kubeconfig());
         user.inject("--webhook @v --webhook @w")
             .ended(1)
@@ -113,7 +112,7 @@ fn what_somebody_else_changes_in_between_is_kept() {
         let path = world.validating("v", &["a"]).await;
         let change = json!({ "metadata": { "annotations": { "theirs": "yes" } } });
         let deed = ("PATCH", path.clone(), change);
-        let meddler = Meddler::on(&world, "PATCH", "validating", Event::Deeds(vec![deed]));
+        let meddler = world.meddler("PATCH", "validating", Event::Deeds(vec![deed]));
         world
             .as_user(meddler.kubeconfig())
             .inject("--webhook @v")
@@ -132,7 +131,7 @@ fn a_conversion_that_is_given_up_in_between_is_not_brought_back() {
         let path = world.crd().await;
         let change = json!({ "spec": { "conversion": { "strategy": "None", "webhook": null } } });
         let deed = ("PATCH", path.clone(), change);
-        let meddler = Meddler::on(&world, "PATCH", "customresource", Event::Deeds(vec![deed]));
+        let meddler = world.meddler("PATCH", "customresource", Event::Deeds(vec![deed]));
         world
             .as_user(meddler.kubeconfig())
             .inject("--crd widgets.%G")
@@ -149,7 +148,7 @@ fn an_overloaded_api_server_is_asked_again() {
         for (verb, status) in [("PATCH", 429), ("GET", 503), ("PATCH", 500), ("GET", 504)] {
             let world = World::new("busy").await;
             let path = world.validating("v", &["a"]).await;
-            let meddler = Meddler::on(&world, verb, "validating", Event::Answers(3, status));
+            let meddler = world.meddler(verb, "validating", Event::Answers(3, status));
             world
                 .as_user(meddler.kubeconfig())
                 .inject("--webhook @v")
@@ -168,7 +167,7 @@ fn one_that_stays_overloaded_is_a_time_out() {
         let world = World::new("flooded").await;
         world.validating("v", &["a"]).await;
         for verb in ["GET", "PATCH"] {
-            let meddler = Meddler::on(&world, verb, "validating", Event::Answers(usize::MAX, 429));
+            let meddler = world.meddler(verb, "validating", Event::Answers(usize::MAX, 429));
             world
                 .as_user(meddler.kubeconfig())
                 .inject("--webhook @v --timeout 2s")
@@ -184,7 +183,7 @@ fn a_write_whose_answer_is_lost_is_reported_as_done() {
     support::run(async {
         let world = World::new("lost").await;
         let path = world.validating("v", &["a"]).await;
-        let meddler = Meddler::on(&world, "PATCH", "validating", Event::Loses(1));
+        let meddler = world.meddler("PATCH", "validating", Event::Loses(1));
         world
             .as_user(meddler.kubeconfig())
             .inject("--webhook @v")

@@ -4,8 +4,7 @@ use serde_json::json;
 
 use crate::{
     World,
-    meddler::{Event, Meddler},
-    support,
+    support::{self, meddler::Event},
     world::CRDS,
 };
 
@@ -41,7 +40,7 @@ fn a_list_that_expires_half_way_begins_anew_and_reports_each_object_once() {
         for number in 0..25 {
             world.validating(&format!("v{number}"), &["a"]).await;
         }
-        let meddler = Meddler::on(&world, "GET", "continue=", Event::Answers(1, 410));
+        let meddler = world.meddler("GET", "continue=", Event::Answers(1, 410));
         world
             .as_user(meddler.kubeconfig())
             .inject("-l %L")

@@ -10,7 +10,11 @@ use serde_json::{Value, json};
 use crate::{
     Files,
     files::Said,
-    support::{self, ControlPlane, Process, pki::Ca},
+    support::{
+        self, ControlPlane, Process,
+        meddler::{Event, Meddler},
+        pki::Ca,
+    },
 };
 
 pub const MUTATING: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
@@ -41,6 +45,11 @@ impl World<'static> {
     /// On the control plane that is shared with other tests.
     pub async fn new(name: &str) -> Self {
         World::on(support::control_plane(), name).await
+    }
+
+    /// A way to the API server on which something happens.
+    pub fn meddler(&self, verb: &'static str, part: &'static str, event: Event) -> Meddler {
+        Meddler::on(self.cluster, self.home(), verb, part, event)
     }
 }
 

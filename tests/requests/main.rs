@@ -29,7 +29,6 @@ mod killed;
 mod lifetimes;
 mod listing;
 mod meddled;
-mod meddler;
 mod permissions;
 mod policies;
 mod recipe;

@@ -5,8 +5,10 @@ use serde_json::{Value, json};
 
 use crate::{
     World,
-    meddler::{Deed, Meddler},
-    support,
+    support::{
+        self,
+        meddler::{Deed, Event, Meddler},
+    },
     world::{REQUESTS, certificate, conditions},
 };
 
@@ -20,7 +22,13 @@ fn run_after(
     deeds: Vec<Deed>,
     words: &str,
 ) -> (crate::files::Said, usize) {
-    let meddler = Meddler::before(world, before.0, before.1, deeds);
+    let meddler = Meddler::on(
+        world.cluster,
+        world.home(),
+        before.0,
+        before.1,
+        Event::Deeds(deeds),
+    );
     let command = words.replace("FILES", world.home().to_str().unwrap());
     let said = world.as_user(meddler.kubeconfig()).run(&command);
     (said, meddler.seen())

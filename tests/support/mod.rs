@@ -34,6 +34,7 @@ mod control_plane;
 mod net;
 mod process;
 
+pub mod meddler;
 pub mod objects;
 pub mod pki;
 pub mod webhook;

@@ -1,9 +1,9 @@
-//! A way to the API server on which somebody else is always just in time: right before one
-//! request of certtool's, other requests are made.
+//! A way to the API server on which things happen: right before one of certtool's requests
+//! somebody else is just in time, or an answer is another than the API server's.
 
 use std::{
     net::{SocketAddr, TcpListener},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -23,10 +23,20 @@ use kube::Client;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use crate::World;
+use super::ControlPlane;
 
 /// A request to the API server: verb, path, body.
 pub type Deed = (&'static str, String, Value);
+
+/// What happens when the request comes.
+pub enum Event {
+    /// These requests are made before the first of them.
+    Deeds(Vec<Deed>),
+    /// The first so many are answered with this status, and the API server does not see them.
+    Answers(usize, u16),
+    /// The first so many are carried out, and the connection is closed without an answer.
+    Loses(usize),
+}
 
 /// Ends when it is dropped.
 pub struct Meddler {
@@ -36,19 +46,21 @@ pub struct Meddler {
 }
 
 struct Plan {
-    /// Verb and part of the path of the request that the deeds come before.
+    /// Verb and part of the path of the request that it is about.
     before: (&'static str, &'static str),
-    deeds: Vec<Deed>,
+    event: Event,
     seen: Arc<AtomicUsize>,
 }
 
 impl Meddler {
-    /// Does the deeds before the first request with this verb and this part in its path.
-    pub fn before(
-        world: &World<'static>,
+    /// A way whose credentials are written to a directory. `part` is in the path of the requests
+    /// that it is about.
+    pub fn on(
+        cluster: &'static ControlPlane,
+        directory: &Path,
         verb: &'static str,
         part: &'static str,
-        deeds: Vec<Deed>,
+        event: Event,
     ) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         listener.set_nonblocking(true).unwrap();
@@ -56,11 +68,10 @@ impl Meddler {
         let seen = Arc::new(AtomicUsize::new(0));
         let plan = Plan {
             before: (verb, part),
-            deeds,
+            event,
             seen: Arc::clone(&seen),
         };
         let (stop, stopped) = oneshot::channel();
-        let cluster = world.cluster;
         thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -74,9 +85,10 @@ impl Meddler {
                 }
             });
         });
-        world.write("meddled", kubeconfig(address).to_string());
+        let kubeconfig = directory.join(format!("meddled-{}", address.port()));
+        std::fs::write(&kubeconfig, config(address).to_string()).unwrap();
         Self {
-            kubeconfig: world.path("meddled"),
+            kubeconfig,
             seen,
             _stop: stop,
         }
@@ -93,7 +105,7 @@ impl Meddler {
     }
 }
 
-fn kubeconfig(address: SocketAddr) -> Value {
+fn config(address: SocketAddr) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "x",
         "clusters": [{ "name": "x", "cluster": { "server": format!("http://{address}") } }],
@@ -121,25 +133,51 @@ async fn pass_on(
     client: Client,
     plan: Arc<Plan>,
     request: Request<Incoming>,
-) -> hyper::Result<Response<Full<Bytes>>> {
+) -> Result<Response<Full<Bytes>>, Box<dyn std::error::Error + Send + Sync>> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
     let target = parts.uri.path_and_query().unwrap().to_string();
     let (verb, part) = plan.before;
-    if parts.method.as_str() == verb
-        && target.contains(part)
-        && plan.seen.fetch_add(1, Ordering::SeqCst) == 0
-    {
-        for (verb, path, body) in &plan.deeds {
-            let body = match body {
-                Value::Null => Vec::new(),
-                body => body.to_string().into_bytes(),
-            };
-            let (status, text) = ask(&client, verb, path, body).await;
-            assert!(status.is_success(), "{verb} {path}: {text}");
+    let mut lost = false;
+    if parts.method.as_str() == verb && target.contains(part) {
+        let number = plan.seen.fetch_add(1, Ordering::SeqCst);
+        match &plan.event {
+            Event::Deeds(deeds) if number == 0 => {
+                for (verb, path, body) in deeds {
+                    let body = match body {
+                        Value::Null => Vec::new(),
+                        body => body.to_string().into_bytes(),
+                    };
+                    let content = match *verb {
+                        "PATCH" => "application/merge-patch+json",
+                        _ => "application/json",
+                    };
+                    let (status, text) = ask(&client, verb, path, content, body).await;
+                    assert!(status.is_success(), "{verb} {path}: {text}");
+                }
+            }
+            Event::Answers(count, status) if number < *count => {
+                let mut response = Response::new(Full::new(Bytes::from("not now")));
+                *response.status_mut() = StatusCode::from_u16(*status).unwrap();
+                return Ok(response);
+            }
+            Event::Loses(count) => lost = number < *count,
+            Event::Deeds(_) | Event::Answers(..) => {}
         }
     }
-    let (status, text) = ask(&client, parts.method.as_str(), &target, body.to_vec()).await;
+    let content = parts.headers.get("content-type");
+    let content = content.map_or("application/json", |value| value.to_str().unwrap());
+    let (status, text) = ask(
+        &client,
+        parts.method.as_str(),
+        &target,
+        content,
+        body.to_vec(),
+    )
+    .await;
+    if lost {
+        return Err("the connection is closed".into());
+    }
     let mut response = Response::new(Full::new(Bytes::from(text)));
     *response.status_mut() = status;
     let json = "application/json".parse().unwrap();
@@ -147,11 +185,13 @@ async fn pass_on(
     Ok(response)
 }
 
-async fn ask(client: &Client, verb: &str, path: &str, body: Vec<u8>) -> (StatusCode, String) {
-    let content = match verb {
-        "PATCH" => "application/merge-patch+json",
-        _ => "application/json",
-    };
+async fn ask(
+    client: &Client,
+    verb: &str,
+    path: &str,
+    content: &str,
+    body: Vec<u8>,
+) -> (StatusCode, String) {
     let request = Request::builder()
         .method(verb)
         .uri(path)
