@@ -139,12 +139,3 @@ pub(super) fn good_names() -> Vec<u8> {
         .collect();
     general_names(&names)
 }
-
-#[test]
-fn a_forged_request_without_a_trick_is_approved() {
-    let request = crate::policy::Request {
-        csr: Forged::extensions(&[]).build(),
-        ..super::request()
-    };
-    super::terms(&request, &super::shipped());
-}

@@ -4,25 +4,8 @@
 //! All are tried twice: with the shipped policy, and without the look at the Service,
 //! which would hide a hole in the rules about names.
 
-mod names;
-mod pkcs10;
-mod requesters;
-mod spelling;
-mod subjects;
-
+use super::forged::all;
 use super::*;
-
-/// A sentence about the trick, the request, the refusal's code, a part of its sentence.
-type Escape = (&'static str, Request, &'static str, &'static str);
-
-fn all() -> Vec<Escape> {
-    let mut all = names::escapes();
-    all.extend(spelling::escapes());
-    all.extend(subjects::escapes());
-    all.extend(requesters::escapes());
-    all.extend(pkcs10::escapes());
-    all
-}
 
 /// Refusals for what the cluster says: without the check they are approvals, as the
 /// policy then says.
@@ -75,4 +58,22 @@ fn the_escapes_are_many_and_told_apart() {
     sentences.dedup();
     assert_eq!(sentences.len(), count);
     assert!(count >= 100, "{count}");
+}
+
+#[test]
+fn a_forged_request_without_a_trick_is_approved() {
+    terms(&forged::plain(), &shipped());
+}
+
+#[test]
+fn openssls_honest_request_is_approved() {
+    let request = Request {
+        csr: Csr::from_pem(include_bytes!("data/honest.csr")),
+        ..request()
+    };
+    let terms = terms(&request, &shipped());
+    assert_eq!(
+        terms.names(),
+        naming(&["hook.team-a.svc"]).csr.unwrap().names
+    );
 }

@@ -1,6 +1,5 @@
 //! Tricks with the subject.
 
-use super::super::forge::Forged;
 use super::pkcs10::{forged, with};
 use super::*;
 use crate::pki::Attribute;

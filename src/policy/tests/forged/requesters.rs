@@ -1,7 +1,6 @@
 //! Tricks with who asks, for what, and for how long.
 
 use super::*;
-use crate::policy::tests::strings;
 
 const CODE: &str = "RequesterNotAllowed";
 const ACCOUNT_GROUPS: [&str; 2] = ["system:serviceaccounts", "system:serviceaccounts:team-a"];

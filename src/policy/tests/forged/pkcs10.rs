@@ -1,12 +1,11 @@
 //! Tricks with the PKCS #10 itself: its extensions, attributes, key, signature.
 
-use super::super::forge::{
+use super::der::{
     BASIC_CONSTRAINTS, EXTENDED_KEY_USAGE, Forged, KEY_USAGE, SAN, attribute, extension,
     extension_request, general_names, good_names, oid, tlv,
 };
 use super::*;
 use crate::pki::CsrError;
-use crate::policy::tests::{naming, signed_by};
 
 const MALFORMED: &str = "MalformedRequest";
 
@@ -336,14 +335,4 @@ fn keys_and_signatures() -> Vec<Escape> {
 
 pub(super) fn escapes() -> Vec<Escape> {
     [extensions(), keys_and_signatures()].concat()
-}
-
-#[test]
-fn openssls_honest_request_is_approved() {
-    let request = with(Csr::from_pem(include_bytes!("../data/honest.csr")));
-    let terms = terms(&request, &shipped());
-    assert_eq!(
-        terms.names(),
-        naming(&["hook.team-a.svc"]).csr.unwrap().names
-    );
 }

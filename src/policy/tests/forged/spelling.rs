@@ -1,7 +1,6 @@
 //! Names spelt so that one reader sees another name than the next, and other kinds of
 //! names than DNS names.
 
-use super::super::forge::Forged;
 use super::names::{NOT_ALLOWED, OTHERS, named};
 use super::*;
 

@@ -1,7 +1,6 @@
 //! Names of other Services, of other domains, of too many.
 
 use super::*;
-use crate::policy::tests::naming;
 
 pub(super) const NOT_ALLOWED: &str = "NameNotAllowed";
 pub(super) const OTHERS: &str = "allowed are Service *.team-a";
