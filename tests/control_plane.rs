@@ -434,3 +434,25 @@ fn await_removed(state: &Path) {
         thread::sleep(Duration::from_millis(20));
     }
 }
+
+#[test]
+fn a_program_lives_by_the_clock_that_it_is_given() {
+    let clock = support::Clock::new();
+    let home = tempfile::tempdir().unwrap();
+    for days in [0_i64, 3, -3] {
+        clock.set(days * 86_400_000 + 1);
+        let made = format!("ca{days}");
+        let mut command = support::certtool(home.path());
+        command.args(["ca", "init", "--out-dir", &made]);
+        clock.rule(&mut command);
+        let output = support::output(command, Duration::from_secs(20));
+        assert!(output.status.success(), "{output:?}");
+        let pem = fs::read(home.path().join(made).join("ca.crt")).unwrap();
+        let (_, pem) = x509_parser::pem::parse_x509_pem(&pem).unwrap();
+        let from = pem.parse_x509().unwrap().validity().not_before.timestamp();
+        let now = time::OffsetDateTime::now_utc().unix_timestamp();
+        let apart = now + days * 86_400 - from;
+        // Dated back by five minutes.
+        assert!((290..330).contains(&apart), "{days} days: {apart} s");
+    }
+}

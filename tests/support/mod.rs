@@ -30,6 +30,7 @@
     unused_imports
 )]
 
+mod clock;
 mod control_plane;
 mod net;
 mod process;
@@ -46,6 +47,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use clock::Clock;
 pub use control_plane::{ControlPlane, Options, control_plane, rule, script};
 pub use net::{free_port, next_cluster_ip, service_port};
 pub use process::{Process, certtool, output, send_signal};
