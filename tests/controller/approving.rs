@@ -257,3 +257,74 @@ fn a_requester_whom_no_rule_is_about_is_left_to_others_if_the_policy_says_so() {
         site.certified("admin", "admin.shop.svc").await;
     });
 }
+
+/// A ClusterRole that lets a service account ask a signer.
+fn grant(site: &Site<'_>, account: &str, signer: &str) {
+    let role = format!("{}-{account}-asks", site.namespace);
+    site.cluster.apply(&format!(
+        "{{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {{name: {role}}}, rules: [\
+         {{apiGroups: [certificates.k8s.io], resources: [signers], verbs: [request], resourceNames: [{signer}]}}]}}\n\
+         ---\n\
+         {{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRoleBinding, metadata: {{name: {role}}}, \
+         roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: {role}}}, \
+         subjects: [{{kind: ServiceAccount, name: {account}, namespace: {}}}]}}\n",
+        site.namespace
+    ));
+}
+
+#[test]
+fn a_requester_needs_leave_from_rbac_if_the_policy_says_so() {
+    support::run(async {
+        let site = Site::new("access").await;
+        site.config(
+            "    waitForObjects: 0s\n    policy:\n      rules:\n        - name: pods\n          \
+             requester: {serviceAccounts: [\"*/*\"], accessReview: true}\n          \
+             names: {services: [\"*.{namespace}\"]}\n          \
+             usages: {allowed: [digital signature, key encipherment, server auth]}\n          \
+             keys: [ecdsa-p256]\n          lifetime: {maximum: 1d, whenAbsent: Maximum}\n",
+        );
+        let mut controller = site.start();
+        let granted = site.pod("granted").await;
+        let other = site.pod("other").await;
+        let none = site.pod("none").await;
+        grant(&site, "granted", &site.signer());
+        grant(&site, "other", "example.com/another");
+        // Without the right to ask, nobody is let in and nobody is turned away.
+        site.ask(&granted, "granted", "one");
+        let missing = "resources: [\\\"subjectaccessreviews\\\"]";
+        controller.process.wait_for(missing, crate::world::SOON);
+        assert!(conditions(&site.object("one").await).is_empty());
+        site.cluster.apply(&format!(
+            "{{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRoleBinding, metadata: {{name: {0}-reviews}}, \
+             roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: \"system:auth-delegator\"}}, \
+             subjects: [{{kind: ServiceAccount, name: controller, namespace: {0}}}]}}\n",
+            site.namespace
+        ));
+        site.certified("one", &site.host("granted")).await;
+        for (pod, name) in [(&other, "other"), (&none, "none")] {
+            site.ask(pod, name, name);
+            let condition = site.denied(name).await;
+            assert_eq!(condition["reason"], "SignerAccessDenied", "{name}");
+            let message = condition["message"].as_str().unwrap();
+            assert!(message.contains("the verb \"request\""), "{message}");
+        }
+        // A denial is for ever, the next request is another one.
+        grant(&site, "none", &site.signer());
+        let mut attempt = 0;
+        support::eventually(crate::world::SOON, || {
+            attempt += 1;
+            let name = format!("again{attempt}");
+            let (site, none) = (&site, &none);
+            async move {
+                site.ask(none, "none", &name);
+                let ended = |object: &Value| !conditions(object).is_empty();
+                let object = site.until(&name, "decided", ended).await;
+                match conditions(&object).contains(&"Approved") {
+                    true => Ok(()),
+                    false => Err(object["status"].to_string()),
+                }
+            }
+        })
+        .await;
+    });
+}
