@@ -2,15 +2,12 @@
 //! runs; a webhook server's readiness.
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
-use tokio::io::AsyncWriteExt;
+use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::net::TcpStream;
 
+use super::handshake::shown_chain;
 use crate::pki::{Certificate, San};
 
 const LIMIT: Duration = Duration::from_secs(3);
@@ -51,66 +48,8 @@ pub async fn listens(ip: IpAddr, port: u16) -> bool {
 }
 
 /// A TLS handshake for its own sake; the certificate that was presented.
-async fn greet(host: &str, stream: TcpStream) -> Option<Vec<u8>> {
-    let seen = Arc::new(Seen::default());
-    let config = ClientConfig::builder()
-        .dangerous()
-        .with_custom_certificate_verifier(seen.clone())
-        .with_no_client_auth();
+async fn greet(host: &str, stream: TcpStream) -> Option<CertificateDer<'static>> {
     let name = ServerName::try_from(host.to_owned()).ok()?;
-    // A server that insists on a client certificate ends the handshake; by then its own
-    // certificate has been seen.
-    let connected = tokio_rustls::TlsConnector::from(Arc::new(config))
-        .connect(name, stream)
-        .await;
-    if let Ok(mut stream) = connected {
-        let _ = stream.shutdown().await;
-    }
-    seen.certificate.lock().ok()?.take()
-}
-
-/// Accepts any certificate and keeps it.
-#[derive(Debug, Default)]
-struct Seen {
-    certificate: Mutex<Option<Vec<u8>>>,
-}
-
-impl ServerCertVerifier for Seen {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        if let Ok(mut certificate) = self.certificate.lock() {
-            *certificate = Some(end_entity.to_vec());
-        }
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        rustls::crypto::aws_lc_rs::default_provider()
-            .signature_verification_algorithms
-            .supported_schemes()
-    }
+    let chain = shown_chain(name, stream).await.ok()?;
+    chain.into_iter().next()
 }

@@ -16,7 +16,7 @@ use tracing::{error, info, warn};
 use super::config::{AuthoritySource, Signer};
 use super::gate::{Gate, NotLeader};
 use super::metrics::Metrics;
-use crate::authority::{Settings, Standing};
+use crate::authority::{Settings, Standing, Trust};
 use crate::cluster::Cluster;
 use crate::pki::{Authority, Certificate};
 use crate::rotation::{Keeper, Published};
@@ -139,7 +139,7 @@ fn keeper(signer: &Signer, cluster: &Cluster) -> Option<Keeper> {
 /// One step, as the leader. The injector's objects will be given the bundle here.
 async fn tick(keeper: &mut Keeper, gate: &Gate) -> (Signing, Duration) {
     let now = OffsetDateTime::now_utc();
-    let publish = async |_: Option<&_>| Ok(Published::nothing());
+    let publish = async |_: Option<Trust>| Ok(Published::nothing());
     match gate.write(keeper.tick(publish, now)).await {
         Err(NotLeader) => (Err(FOLLOWER.to_owned()), SHORTEST),
         Ok(Err(error)) => (Err(error.to_string()), LOOK_FOR),

@@ -93,9 +93,10 @@ impl Keeper {
     ///
     /// # Errors
     /// See [`Error`]; the Secret was not changed then. What was signed before stays valid.
-    pub async fn tick<P>(&mut self, publish: P, now: OffsetDateTime) -> Result<Tick>
+    pub async fn tick<P, F>(&mut self, publish: P, now: OffsetDateTime) -> Result<Tick>
     where
-        P: AsyncFn(Option<&Trust>) -> Result<Published>,
+        P: Fn(Option<Trust>) -> F,
+        F: Future<Output = Result<Published>>,
     {
         let started = Instant::now();
         let clock =
@@ -106,7 +107,7 @@ impl Keeper {
             };
             let ca = found.state.current.authority.certificate();
             self.known = Some(ca.fingerprint());
-            let published = publish(Some(&found.state.trust())).await?;
+            let published = publish(Some(found.state.trust())).await?;
             let seen = Observation {
                 read_back: published.read_back.clone(),
                 in_use: published.in_use.clone(),
@@ -132,13 +133,14 @@ impl Keeper {
     }
 
     /// The Secret, made if there has never been one; `None` when somebody else was faster.
-    async fn find<P>(
+    async fn find<P, F>(
         &self,
         publish: &P,
         clock: &impl Fn() -> OffsetDateTime,
     ) -> Result<Option<Found>>
     where
-        P: AsyncFn(Option<&Trust>) -> Result<Published>,
+        P: Fn(Option<Trust>) -> F,
+        F: Future<Output = Result<Published>>,
     {
         let read_at = clock();
         if let Some(data) = self.cluster.get_secret(&self.secret).await? {

@@ -12,7 +12,11 @@
 //! let mut keeper = Keeper::new(cluster.clone(), secret, settings);
 //! loop {
 //!     let now = time::OffsetDateTime::now_utc();
-//!     let tick = keeper.tick(async |trust| objects.publish(&cluster, trust, now).await, now).await?;
+//!     let (objects, cluster) = (&objects, &cluster);
+//!     let publish = |trust: Option<certtool::authority::Trust>| async move {
+//!         objects.publish(cluster, trust.as_ref(), now).await
+//!     };
+//!     let tick = keeper.tick(publish, now).await?;
 //!     let now = time::OffsetDateTime::now_utc();
 //!     if let Ok(signing) = tick.standing.signing(now) {
 //!         // signing.authority.issue(public_key, grant, now, serial)

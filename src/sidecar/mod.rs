@@ -33,6 +33,7 @@
 //!   undone at once, without asking anybody.
 //! * No failure ends the loop, once it has found that it can write to the directory.
 
+mod disk;
 mod failure;
 mod happening;
 mod held;
@@ -40,8 +41,10 @@ mod issuer;
 mod own;
 mod pod_events;
 mod reload;
+mod retry;
 mod served;
 mod signer;
+mod source;
 mod status;
 mod trust;
 mod turn;
@@ -211,8 +214,7 @@ impl Sidecar {
         Handle(Arc::clone(&self.shared))
     }
 
-    /// Runs until `shutdown`. The future stays on its thread: it belongs beside the server in a
-    /// `select!`, or on a `LocalSet`.
+    /// Runs until `shutdown`: beside the server in a `select!`, or in a task of its own.
     ///
     /// # Errors
     /// When the directory cannot be written to at the start: waiting would not help.
@@ -225,7 +227,7 @@ impl Sidecar {
         } = self;
         let (expect, expected) = watch::channel(None);
         let probe = config.probe.clone();
-        let mut turn = Turn::new(
+        let turn = Turn::new(
             config,
             issuer,
             Arc::clone(&shared),
@@ -233,31 +235,13 @@ impl Sidecar {
             expect,
         );
         turn.check_directory()?;
-        let waker = Arc::clone(&shared);
-        let mut files = DirWatch::start(turn.path(), move || waker.wake.notify_one());
         let looking = async {
             match probe {
                 Some(probe) => served::run(probe, expected, Arc::clone(&shared), observer).await,
                 None => std::future::pending().await,
             }
         };
-        let looping = async {
-            loop {
-                let now = OffsetDateTime::now_utc();
-                shared.turned(now);
-                let next = turn.take().await;
-                files.refresh();
-                let next = turn.issuer_due().map_or(next, |due| due.min(next));
-                let left = next - OffsetDateTime::now_utc();
-                let pause = Duration::try_from(left).unwrap_or_default().min(TICK);
-                // Nothing that is decided wrongly may take the whole core.
-                let pause = pause.max(Duration::from_millis(5));
-                tokio::select! {
-                    () = tokio::time::sleep(pause) => {}
-                    () = shared.wake.notified() => {}
-                }
-            }
-        };
+        let looping = keep_turning(turn, Arc::clone(&shared));
         tokio::select! {
             () = shutdown => {}
             () = looking => {}
@@ -314,6 +298,27 @@ impl Sidecar {
     }
 }
 
+/// Turn after turn, for ever.
+async fn keep_turning(mut turn: Turn, shared: Arc<Shared>) {
+    let waker = Arc::clone(&shared);
+    let mut files = DirWatch::start(turn.path(), move || waker.wake.notify_one());
+    loop {
+        let now = OffsetDateTime::now_utc();
+        shared.turned(now);
+        let next = turn.take().await;
+        files.refresh();
+        let next = turn.issuer_due().map_or(next, |due| due.min(next));
+        let left = next - OffsetDateTime::now_utc();
+        let pause = Duration::try_from(left).unwrap_or_default().min(TICK);
+        // Nothing that is decided wrongly may take the whole core.
+        let pause = pause.max(Duration::from_millis(5));
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = shared.wake.notified() => {}
+        }
+    }
+}
+
 impl Handle {
     /// Renews now, whatever the clock says.
     pub fn renew(&self) {
@@ -333,5 +338,18 @@ impl std::fmt::Debug for Sidecar {
             .field("config", &self.config)
             .field("issuer", &self.issuer)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_may_give_the_loop_to_a_task() {
+        fn spawnable<F: Future + Send + 'static>(_: F) {}
+        // That it compiles is the test.
+        let _ = |sidecar: Sidecar| spawnable(sidecar.run(std::future::pending()));
+        let _ = |sidecar: Sidecar| spawnable(sidecar.once(Duration::ZERO));
     }
 }

@@ -9,7 +9,7 @@ use time::{Duration, OffsetDateTime};
 use super::failure::Failure;
 use super::happening::Happening;
 use super::issuer::{Issued, Order};
-use crate::authority::{LeafDue, Settings, Standing, Step, Waiting};
+use crate::authority::{LeafDue, Settings, Standing, Step, Trust, Waiting};
 use crate::cluster::{Cluster, SecretName};
 use crate::injectable::ObjectId;
 use crate::pki::{Certificate, Grant, Lifetime, PrivateKey, TrustBundle, Usage};
@@ -112,8 +112,8 @@ impl OwnIssuer {
             return Ok(());
         }
         let (objects, cluster) = (&self.objects, &self.cluster);
-        let publish = async |trust: Option<&crate::authority::Trust>| {
-            objects.publish(cluster, trust, now).await
+        let publish = |trust: Option<Trust>| async move {
+            objects.publish(cluster, trust.as_ref(), now).await
         };
         match self.keeper.tick(publish, now).await {
             Ok(tick) => {

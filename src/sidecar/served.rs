@@ -3,21 +3,19 @@
 //! Asked as the API server asks: a new TLS connection to the webhook's port, with the
 //! Service's name. Nothing is sent over it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls_pki_types::{CertificateDer, ServerName};
 use time::OffsetDateTime;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tokio_rustls::TlsConnector;
 
 use super::happening::{Happening, Observer};
 use super::status::{Serving, Shared};
+use crate::cluster::shown_chain;
 use crate::pki::{Certificate, San, TrustBundle, verify_server};
 
 /// A server on this machine answers within milliseconds.
@@ -56,9 +54,6 @@ pub(super) async fn run(
     shared: Arc<Shared>,
     observer: Observer,
 ) {
-    let Ok(dialer) = Dialer::new(probe) else {
-        return;
-    };
     loop {
         let Some(now) = expected.borrow_and_update().clone() else {
             if expected.changed().await.is_err() {
@@ -68,18 +63,18 @@ pub(super) async fn run(
         };
         tokio::select! {
             changed = expected.changed() => if changed.is_err() { return },
-            () = follow(&dialer, &now, &shared, &observer) => {}
+            () = follow(&probe, &now, &shared, &observer) => {}
         }
     }
 }
 
 /// Looks until something else is expected; never ends by itself.
-async fn follow(dialer: &Dialer, expected: &Expected, shared: &Shared, observer: &Observer) {
+async fn follow(probe: &Probe, expected: &Expected, shared: &Shared, observer: &Observer) {
     let since = expected.written.unwrap_or_else(Instant::now);
     let mut pause = FIRST_LOOK;
     let (mut was, mut was_served) = (None, false);
     loop {
-        let now = dialer.look(expected).await;
+        let now = probe.look(expected).await;
         let is_told = was.as_ref().is_some_and(|was: &Serving| same(was, &now));
         match &now {
             Serving::Yes => {
@@ -120,61 +115,23 @@ fn same(a: &Serving, b: &Serving) -> bool {
     std::mem::discriminant(a) == std::mem::discriminant(b)
 }
 
-struct Dialer {
-    probe: Probe,
-    provider: Arc<CryptoProvider>,
-}
-
-impl Dialer {
-    fn new(probe: Probe) -> Result<Self, rustls::Error> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        Ok(Self { probe, provider })
-    }
-
+impl Probe {
     async fn look(&self, expected: &Expected) -> Serving {
         match tokio::time::timeout(HANDSHAKE, self.shown()).await {
             Err(_) => Serving::Down(format!(
                 "{} did not answer within {} s",
-                self.probe.address,
+                self.address,
                 HANDSHAKE.as_secs()
             )),
-            Ok(Err(why)) => Serving::Down(why),
-            Ok(Ok(shown)) => judge(
-                &shown,
-                expected,
-                &self.probe.name,
-                OffsetDateTime::now_utc(),
-            ),
+            Ok(Err(error)) => Serving::Down(format!("{}: {error}", self.address)),
+            Ok(Ok(shown)) => judge(&shown, expected, &self.name, OffsetDateTime::now_utc()),
         }
     }
 
     /// The chain that the server shows.
-    async fn shown(&self) -> Result<Vec<CertificateDer<'static>>, String> {
-        let address = &self.probe.address;
-        let seen = Arc::new(Seen {
-            chain: Mutex::default(),
-            provider: Arc::clone(&self.provider),
-        });
-        // A new configuration each time: a resumed session would show no certificate.
-        let mut config = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| error.to_string())?
-            .dangerous()
-            .with_custom_certificate_verifier(seen.clone())
-            .with_no_client_auth();
-        config.resumption = rustls::client::Resumption::disabled();
-        let stream = TcpStream::connect(address)
-            .await
-            .map_err(|error| format!("{address}: {error}"))?;
-        let connected = TlsConnector::from(Arc::new(config))
-            .connect(self.probe.name.clone(), stream)
-            .await;
-        let chain = std::mem::take(&mut *seen.chain.lock().unwrap_or_else(PoisonError::into_inner));
-        match connected {
-            // One that asks for a client certificate may break off afterwards.
-            Err(error) if chain.is_empty() => Err(format!("{address}: {error}")),
-            _ => Ok(chain),
-        }
+    async fn shown(&self) -> io::Result<Vec<CertificateDer<'static>>> {
+        let stream = TcpStream::connect(&self.address).await?;
+        shown_chain(self.name.clone(), stream).await
     }
 }
 
@@ -217,55 +174,5 @@ fn judge(
             Err(error) => Serving::No(format!("clients would not trust what it shows: {error}")),
         },
         None => Serving::Yes,
-    }
-}
-
-/// Takes any certificate, and notes it: it is judged afterwards. That the server has its key is
-/// checked as ever.
-#[derive(Debug)]
-struct Seen {
-    chain: Mutex<Vec<CertificateDer<'static>>>,
-    provider: Arc<CryptoProvider>,
-}
-
-impl ServerCertVerifier for Seen {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let all = std::iter::once(end_entity).chain(intermediates);
-        *self.chain.lock().unwrap_or_else(PoisonError::into_inner) =
-            all.map(|der| der.clone().into_owned()).collect();
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls12_signature(message, cert, dss, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls13_signature(message, cert, dss, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider
-            .signature_verification_algorithms
-            .supported_schemes()
     }
 }

@@ -207,8 +207,9 @@ impl Replica {
             keeper,
             injectables,
         } = self;
-        let publish = async |trust: Option<&certtool::authority::Trust>| {
-            injectables.publish(cluster, trust, now).await
+        let (injectables, cluster) = (&*injectables, &*cluster);
+        let publish = |trust: Option<certtool::authority::Trust>| async move {
+            injectables.publish(cluster, trust.as_ref(), now).await
         };
         keeper.tick(publish, now).await
     }
