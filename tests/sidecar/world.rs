@@ -235,8 +235,16 @@ impl<'a> World<'a> {
     }
 
     pub fn assert_good(&self) {
-        self.assert_pair("serving/tls.crt", "serving/tls.key");
-        assert!(self.verifies("ca/ca.crt", "serving/tls.crt", &self.service()));
+        // As a server reads it: again, if the certificate was exchanged in between.
+        let pair = || ["serving/tls.crt", "serving/tls.key"].map(|file| self.read(file));
+        let [certificate, key] = until(|| {
+            let read = pair();
+            (read == pair()).then_some(read)
+        });
+        self.write("seen.crt", certificate);
+        self.write("seen.key", key);
+        self.assert_pair("seen.crt", "seen.key");
+        assert!(self.verifies("ca/ca.crt", "seen.crt", &self.service()));
         assert_eq!(self.mode("serving/tls.key"), 0o600);
     }
 }
