@@ -41,7 +41,7 @@ pub use read::read;
 pub use settings::{CaOrder, Settings, SettingsError};
 pub use standing::{LeafDue, NotNow, Signing, Standing, Warning, warnings};
 pub use state::{CaState, Current, Former, Next, Owner, Policy, Reason, Request, Retired};
-pub use trust::Trust;
+pub use trust::{EntryPlan, Trust};
 pub use write::Changes;
 
 /// The entries of the Secret.

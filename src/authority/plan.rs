@@ -141,7 +141,7 @@ pub fn plan_first<'a>(
     }
     trace(secret, seen, now).map_or(Ok(()), |trace| {
         let why = format!(
-            "{} (SHA-256 {}) was made for it and is still in a caBundle",
+            "{} (SHA-256 {}) was made for it and is still in a trust bundle",
             trace.subject,
             trace.fingerprint()
         );

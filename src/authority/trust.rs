@@ -1,4 +1,5 @@
-//! What has to be trusted, and what becomes of a caBundle for that.
+//! What has to be trusted, and what becomes of a caBundle, or of an entry of a ConfigMap, for
+//! that.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +18,39 @@ pub struct Trust {
     pub former: BTreeSet<String>,
 }
 
+/// What becomes of an entry that clients read a trust bundle from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EntryPlan {
+    /// It holds what it should.
+    Keep,
+    /// It becomes this PEM text.
+    Set(String),
+    /// It is somebody else's and lacks a CA.
+    NotOurs,
+}
+
 impl Trust {
+    /// What becomes of the entry of a ConfigMap: `found` is its text, and `is_ours` whether certtool
+    /// made the ConfigMap. To a ConfigMap of somebody else's the entry is added, and not changed
+    /// if it is there. Certificates stay as they do in a caBundle ([`Trust::plan`]).
+    #[must_use]
+    pub fn plan_entry(&self, found: Option<&str>, is_ours: bool, now: OffsetDateTime) -> EntryPlan {
+        let Some(found) = found else {
+            return EntryPlan::Set(self.bundle.to_pem());
+        };
+        let found = CaBundle::Pem(found.as_bytes().to_vec());
+        if !is_ours {
+            return match self.is_in(&found) {
+                true => EntryPlan::Keep,
+                false => EntryPlan::NotOurs,
+            };
+        }
+        match self.plan(&found, BundleMode::Merge, now) {
+            Decision::Set(pem) => EntryPlan::Set(String::from_utf8_lossy(&pem).into_owned()),
+            _ => EntryPlan::Keep,
+        }
+    }
+
     /// Whether an API server that has this caBundle trusts all that it should.
     #[must_use]
     pub fn is_in(&self, bundle: &CaBundle) -> bool {

@@ -29,7 +29,7 @@ mod write;
 pub use ca_secrets::Written;
 pub use call::Call;
 pub use client::{Access, Cluster};
-pub use config_maps::ConfigMapName;
+pub use config_maps::{ConfigMap, ConfigMapName};
 pub use error::{Error, Result};
 pub use events::Event;
 pub use facts::Answer;

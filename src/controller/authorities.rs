@@ -4,6 +4,7 @@
 //! rotated, one of somebody else's is only read. Followers read too, for the metrics, and sign
 //! by nothing that they read.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,10 +17,12 @@ use tracing::{error, info, warn};
 use super::config::{AuthoritySource, Signer};
 use super::gate::{Gate, NotLeader};
 use super::metrics::Metrics;
-use crate::authority::{Settings, Standing, Trust};
+use super::signer::Context;
+use super::trust_bundle::Bundles;
+use crate::authority::{NotNow, ReadBack, Settings, Standing, Trust};
 use crate::cluster::Cluster;
-use crate::pki::{Authority, Certificate};
-use crate::rotation::{Keeper, Published};
+use crate::pki::{Authority, Certificate, TrustBundle};
+use crate::rotation::Keeper;
 
 /// What a signer signs with, or why it cannot.
 pub(super) type Signing = Result<Source, String>;
@@ -77,23 +80,23 @@ pub(super) fn unknown() -> Signing {
 }
 
 /// Keeps `sender` at what `signer` signs with; never ends.
-pub(super) async fn follow(
-    signer: &Signer,
-    cluster: &Cluster,
-    gate: &Gate,
-    sender: &watch::Sender<Signing>,
-    metrics: &Metrics,
-) {
+pub(super) async fn follow(signer: &Signer, context: &Context, sender: &watch::Sender<Signing>) {
+    let Context { cluster, gate, .. } = context;
+    let bundles = Bundles::of(signer, cluster, &context.reporter);
     let mut said = Said::default();
     let mut keeper = keeper(signer, cluster);
     loop {
         let leader = gate.is_open();
         let (found, pause) = match &mut keeper {
+            None if leader => (
+                publish_files(from_files(signer), &bundles, gate).await,
+                LOOK,
+            ),
             None => (from_files(signer), LOOK),
-            Some(keeper) if leader => tick(keeper, gate).await,
+            Some(keeper) if leader => tick(keeper, &bundles, gate).await,
             Some(keeper) => (read(keeper, signer, cluster).await, LOOK),
         };
-        said.say(signer, &found, metrics);
+        said.say(signer, &found, &context.metrics);
         let pause = match &found {
             Ok(_) => pause.clamp(SHORTEST, LOOK),
             Err(_) => LOOK_FOR,
@@ -136,10 +139,11 @@ fn keeper(signer: &Signer, cluster: &Cluster) -> Option<Keeper> {
     Some(Keeper::new(cluster.clone(), secret.clone(), settings))
 }
 
-/// One step, as the leader. The injector's objects will be given the bundle here.
-async fn tick(keeper: &mut Keeper, gate: &Gate) -> (Signing, Duration) {
+/// One step, as the leader. The ConfigMaps are given the bundle here, and the injector's objects
+/// will be.
+async fn tick(keeper: &mut Keeper, bundles: &Bundles<'_>, gate: &Gate) -> (Signing, Duration) {
     let now = OffsetDateTime::now_utc();
-    let publish = async |_: Option<Trust>| Ok(Published::nothing());
+    let publish = |trust: Option<Trust>| async move { bundles.publish(trust.as_ref()).await };
     match gate.write(keeper.tick(publish, now)).await {
         Err(NotLeader) => (Err(FOLLOWER.to_owned()), SHORTEST),
         Ok(Err(error)) => (Err(error.to_string()), LOOK_FOR),
@@ -167,13 +171,28 @@ async fn read(keeper: &Keeper, signer: &Signer, cluster: &Cluster) -> Signing {
     };
     let state = crate::authority::read(&name.to_string(), &data.data, &data.annotations)
         .map_err(|error| error.to_string())?;
-    let standing = Standing::of(
-        &state,
-        keeper.settings(),
-        &crate::authority::ReadBack::Holds,
-        now,
-    );
+    let standing = Standing::of(&state, keeper.settings(), &ReadBack::Holds, now);
     Ok(Source::Standing(Box::new(standing)))
+}
+
+/// A CA in files signs once clients can trust it, as one in a Secret does.
+async fn publish_files(found: Signing, bundles: &Bundles<'_>, gate: &Gate) -> Signing {
+    let source = found?;
+    let Source::Files(authority) = &source else {
+        return Ok(source);
+    };
+    let trust = Trust {
+        bundle: TrustBundle::new([authority.trust_anchor().clone()]),
+        former: BTreeSet::new(),
+    };
+    match gate.write(bundles.publish(Some(&trust))).await {
+        Err(NotLeader) => Err(FOLLOWER.to_owned()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Ok(Ok(published)) => match published.read_back {
+            ReadBack::Lacking(_) | ReadBack::Unknown => Err(NotNow::Unproven.to_string()),
+            ReadBack::Holds => Ok(source),
+        },
+    }
 }
 
 fn from_files(signer: &Signer) -> Signing {

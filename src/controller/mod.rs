@@ -5,6 +5,7 @@
 //! * `decide` (pure): what to do with one request next
 //! * `signer`: the watch, the queue and the work on each request
 //! * `authorities`: the CA of each signer
+//! * `trust_bundle`: the CA as a ConfigMap, for clients
 //! * `injector`: caBundles; not built yet
 //! * `gate`, `leader`: nobody writes but the leader
 //! * `reload`, `readiness`, `metrics`, `reporter`: what is seen from outside
@@ -24,6 +25,7 @@ mod readiness;
 mod reload;
 mod reporter;
 mod signer;
+mod trust_bundle;
 
 use std::future::{Future, pending};
 use std::net::TcpListener;
@@ -195,8 +197,7 @@ async fn generation(context: &Context, config: &Config, over: impl Future<Output
             signing,
         });
         authorities.push(async move {
-            let (cluster, gate) = (&context.cluster, &context.gate);
-            authorities::follow(&signer, cluster, gate, &sender, &context.metrics).await;
+            authorities::follow(&signer, context, &sender).await;
         });
     }
     let names: Vec<&str> = config.signers.iter().map(config::Signer::name).collect();

@@ -43,6 +43,33 @@ impl Published {
     }
 }
 
+impl Published {
+    /// This, and what became of other objects.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.read_back = match (self.read_back, other.read_back) {
+            (ReadBack::Lacking(mut these), ReadBack::Lacking(those)) => {
+                these.extend(those);
+                ReadBack::Lacking(these)
+            }
+            (ReadBack::Lacking(these), _) | (_, ReadBack::Lacking(these)) => {
+                ReadBack::Lacking(these)
+            }
+            (ReadBack::Holds, ReadBack::Holds) => ReadBack::Holds,
+            (ReadBack::Unknown, _) | (_, ReadBack::Unknown) => ReadBack::Unknown,
+        };
+        self.changed.extend(other.changed);
+        self.missing.extend(other.missing);
+        self.seen.extend(other.seen);
+        // Of the others it is not known what they use.
+        self.in_use = self.in_use.zip(other.in_use).map(|(mut these, those)| {
+            these.extend(those);
+            these
+        });
+        self
+    }
+}
+
 /// A list of objects that are given the bundle, each by its name.
 ///
 /// Certificates of others stay in their bundles, and what is ours is added and leaves

@@ -104,11 +104,11 @@ async fn read(source: &TrustSource, cluster: &Cluster) -> Result<Option<TrustBun
                 from: from.clone(),
                 why,
             };
-            let Some(data) = cluster.get_config_map(name).await? else {
+            let Some(found) = cluster.get_config_map(name).await? else {
                 return Err(unusable("it does not exist (yet?)".to_owned()));
             };
-            let Some(pem) = data.get(key) else {
-                let keys: Vec<_> = data.keys().map(String::as_str).collect();
+            let Some(pem) = found.data.get(key) else {
+                let keys: Vec<_> = found.data.keys().map(String::as_str).collect();
                 return Err(unusable(format!(
                     "it has no entry {key:?}, but {}",
                     if keys.is_empty() {

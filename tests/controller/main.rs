@@ -23,6 +23,7 @@ mod faults;
 mod faulty;
 mod leading;
 mod masses;
+mod publishing;
 mod reloading;
 mod rights;
 mod serving;

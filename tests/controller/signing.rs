@@ -165,30 +165,9 @@ fn without_a_ca_nothing_is_approved_and_everything_is_once_it_is_there() {
 fn a_managed_ca_is_made_on_first_start_by_one_of_two_replicas_and_rotates_on_demand() {
     support::run(async {
         let site = Site::new("managed").await;
-        let path = format!("/api/v1/namespaces/{}/secrets/ca", site.namespace);
-        site.api("DELETE", &path, &serde_json::Value::Null)
-            .await
-            .unwrap();
-        let secrets = support::rule(&[""], &["secrets"], &["get", "create", "patch"]);
-        let mut own = crate::world::own_rights();
-        own.push(secrets);
-        let signer = site.signer();
-        let rights = crate::world::rights(&signer);
         let account = site
-            .cluster
-            .service_account(&site.namespace, "keeper", &own, &rights)
+            .manage("life: 30d, settle: 2s", "    limits: {maximum: 1d}\n", &[])
             .await;
-        let secret = format!("secret: {}/ca", site.namespace);
-        let config = site.read("config/controller.yaml");
-        let managed = format!("managed: {{{secret}, life: 30d, settle: 2s}}");
-        let config = config.replace(
-            &format!("authority: {{{secret}}}"),
-            &format!("authority: {{{managed}}}"),
-        );
-        site.write(
-            "config/controller.yaml",
-            format!("{config}    limits: {{maximum: 1d}}\n"),
-        );
         let elect = "--leader-elect --lease-duration 6s";
         let (first, second) = (
             site.start_with(&account, elect),
@@ -199,10 +178,7 @@ fn a_managed_ca_is_made_on_first_start_by_one_of_two_replicas_and_rotates_on_dem
         site.until("one", "issued", |object| certificate(object).is_some())
             .await;
         let trust = async || {
-            let ca = site
-                .api("GET", &path, &serde_json::Value::Null)
-                .await
-                .unwrap();
+            let ca = site.secret().await;
             site.write("ca.crt", crate::user::decode(&ca["data"]["ca.crt"]));
             crate::user::decode(&ca["data"]["tls.crt"])
         };

@@ -118,6 +118,36 @@ impl<'a> Site<'a> {
         self.write("config/controller.yaml", text);
     }
 
+    /// The same with a CA that certtool makes: `managed` are fields of that, `fields` further ones
+    /// of the signer. Returns an account that may keep that CA and has `more` rights.
+    pub async fn manage(&self, managed: &str, fields: &str, more: &[PolicyRule]) -> PathBuf {
+        let secret = format!("/api/v1/namespaces/{}/secrets/ca", self.namespace);
+        self.api("DELETE", &secret, &Value::Null).await.unwrap();
+        self.config(fields);
+        let config = self.read("config/controller.yaml");
+        let secret = format!("secret: {}/ca", self.namespace);
+        let config = config.replace(
+            &format!("authority: {{{secret}}}"),
+            &format!("authority: {{managed: {{{secret}, {managed}}}}}"),
+        );
+        self.write("config/controller.yaml", config);
+        let mut own = own_rights();
+        own.push(rule(&[""], &["secrets"], &["create"]));
+        let mut change = rule(&[""], &["secrets"], &["patch"]);
+        change.resource_names = Some(vec!["ca".to_owned()]);
+        own.push(change);
+        let cluster = [rights(&self.signer()).as_slice(), more].concat();
+        self.cluster
+            .service_account(&self.namespace, "keeper", &own, &cluster)
+            .await
+    }
+
+    /// The CA's Secret.
+    pub async fn secret(&self) -> Value {
+        let path = format!("/api/v1/namespaces/{}/secrets/ca", self.namespace);
+        self.api("GET", &path, &Value::Null).await.unwrap()
+    }
+
     pub fn start(&self) -> Controller {
         self.start_with(&self.kubeconfig, "--leader-elect=false")
     }

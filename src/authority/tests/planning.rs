@@ -510,7 +510,7 @@ fn a_ca_that_was_there_before_is_not_made_anew() {
     let ours = make(&settings, 1, NOW).certificate().clone();
     let said = plan_first(SECRET, [&ours], None, NOW).unwrap_err();
     assert!(
-        said.to_string().contains("is still in a caBundle"),
+        said.to_string().contains("is still in a trust bundle"),
         "{said}"
     );
     assert!(

@@ -1,9 +1,9 @@
-//! What becomes of a caBundle.
+//! What becomes of a caBundle, and of an entry of a ConfigMap.
 
 use time::Duration;
 
 use super::fixtures::{NOW, make, steady};
-use crate::authority::Reason;
+use crate::authority::{EntryPlan, Reason};
 use crate::injectable::{CaBundle, Decision, encode};
 use crate::pki::TrustBundle;
 use crate::plan::BundleMode;
@@ -94,5 +94,53 @@ fn what_is_no_bundle_is_replaced() {
             set(&trust.plan(&there, BundleMode::Merge, NOW)),
             trust.bundle
         );
+    }
+}
+
+#[test]
+fn an_entry_is_written_only_when_it_means_something_else() {
+    let (mut secret, settings) = steady();
+    let trust = secret.state().trust();
+    let ours = trust.bundle.to_pem();
+    let plan = |found: Option<&str>| trust.plan_entry(found, true, NOW);
+    assert_eq!(plan(None), EntryPlan::Set(ours.clone()));
+    assert_eq!(plan(Some(&ours)), EntryPlan::Keep);
+    let torn = format!("{ours}-----BEGIN CERTIFICATE-----\ngarbage");
+    for spoilt in ["", "garbage", &ours[..40], &torn] {
+        assert_eq!(plan(Some(spoilt)), EntryPlan::Set(ours.clone()), "{spoilt}");
+    }
+    let other = make(&settings, 9, NOW).certificate().to_pem();
+    let EntryPlan::Set(both) = plan(Some(&other)) else {
+        panic!("nothing set");
+    };
+    assert!(both.contains(&ours) && both.contains(&other));
+    // In another order.
+    let turned = match both.starts_with(&ours) {
+        true => format!("{other}{ours}"),
+        false => format!("{ours}{other}"),
+    };
+    assert_eq!(plan(Some(&turned)), EntryPlan::Keep);
+    let a = secret.state().current.authority.certificate().fingerprint();
+    let b = make(&settings, 2, NOW);
+    let without_a = secret.change(|state| {
+        let started = state.started(b, Reason::Scheduled, &settings, NOW);
+        let switched = started.proven(NOW).switched(&settings, NOW);
+        switched.dropped(&[a], NOW)
+    });
+    let after = without_a.trust().plan_entry(Some(&ours), true, NOW);
+    assert_eq!(after, EntryPlan::Set(without_a.trust().bundle.to_pem()));
+}
+
+#[test]
+fn an_entry_of_somebody_elses_is_added_and_never_changed() {
+    let (secret, settings) = steady();
+    let trust = secret.state().trust();
+    let ours = trust.bundle.to_pem();
+    let other = make(&settings, 9, NOW).certificate().to_pem();
+    let plan = |found: Option<&str>| trust.plan_entry(found, false, NOW);
+    assert_eq!(plan(None), EntryPlan::Set(ours.clone()));
+    assert_eq!(plan(Some(&format!("{other}{ours}"))), EntryPlan::Keep);
+    for lacking in ["", "garbage", &other] {
+        assert_eq!(plan(Some(lacking)), EntryPlan::NotOurs, "{lacking}");
     }
 }

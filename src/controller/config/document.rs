@@ -1,6 +1,6 @@
 //! The file's fields, their defaults, and what is refused in it as a whole.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -174,6 +174,25 @@ pub struct TrustBundle {
     pub namespaces: Vec<String>,
 }
 
+impl TrustBundle {
+    /// `NAMESPACE/NAME KEY` of each entry.
+    fn entries(&self) -> impl Iterator<Item = String> {
+        self.namespaces
+            .iter()
+            .map(|namespace| format!("{namespace}/{} {}", self.config_map, self.key))
+    }
+}
+
+/// `staging/src/k8s.io/apimachinery/pkg/util/validation/validation.go`, `IsConfigMapKey`
+fn is_key(text: &str) -> bool {
+    let letter = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    !text.is_empty()
+        && text.len() <= 253
+        && text.bytes().all(letter)
+        && text != "."
+        && !text.starts_with("..")
+}
+
 /// What the injector does.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -316,6 +335,10 @@ enum WholeError {
     Name(String),
     #[error("trustBundle: no namespaces, so it would be published nowhere")]
     NoNamespace,
+    #[error("trustBundle: {0:?} is not a key of a ConfigMap: letters, digits, `-`, `_` and `.`")]
+    Key(String),
+    #[error("the signers {0} and {1} publish into the same entry {2}: each needs its own")]
+    SharedEntry(String, String, String),
     #[error("a target has either a signer or a secret: give exactly one")]
     Source,
     #[error("a target has names or a selector: give exactly one")]
@@ -398,6 +421,9 @@ impl TryFrom<UncheckedSigner> for Signer {
             if bundle.namespaces.is_empty() {
                 return Err(WholeError::NoNamespace);
             }
+            if !is_key(&bundle.key) {
+                return Err(WholeError::Key(bundle.key.clone()));
+            }
         }
         Ok(Self {
             name: signer.name,
@@ -440,6 +466,17 @@ impl TryFrom<Document> for Config {
             {
                 let (one, two) = (signer.name().to_owned(), other.name().to_owned());
                 return Err(WholeError::SharedSecret(one, two, secret));
+            }
+        }
+        let mut entries = BTreeMap::new();
+        for signer in &signers {
+            for entry in signer.trust_bundle.iter().flat_map(TrustBundle::entries) {
+                if let Some(other) = entries.insert(entry.clone(), signer.name())
+                    && other != signer.name()
+                {
+                    let (one, two) = (other.to_owned(), signer.name().to_owned());
+                    return Err(WholeError::SharedEntry(one, two, entry));
+                }
             }
         }
         for target in &injection.targets {

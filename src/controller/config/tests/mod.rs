@@ -157,3 +157,29 @@ fn two_signers_do_not_share_a_secret_that_rotates() {
     let second = "  - name: example.com/other\n    authority: {managed: {secret: a/b}}\n";
     assert!(error(&format!("{managed}{second}")).contains("share the Secret a/b"));
 }
+
+#[test]
+fn two_signers_do_not_publish_into_one_entry() {
+    let signer = |name: &str, key: &str, namespaces: &str| {
+        format!(
+            "  - {{name: example.com/{name}, authority: {{secret: a/{name}}}, \
+             trustBundle: {{configMap: trust, key: {key}, namespaces: {namespaces}}}}}\n"
+        )
+    };
+    let of = |signers: &[String]| {
+        let text = format!(
+            "apiVersion: certtool.dev/v1alpha1\nkind: ControllerConfig\nsigners:\n{}",
+            signers.concat()
+        );
+        Config::from_yaml(&text).map_err(|error| error.to_string())
+    };
+    let one = signer("one", "ca.crt", "[a, b, b]");
+    let error = of(&[one.clone(), signer("two", "ca.crt", "[c, b]")]).unwrap_err();
+    assert!(error.contains("the same entry b/trust ca.crt"), "{error}");
+    of(&[one.clone(), signer("two", "ca.crt", "[c]")]).unwrap();
+    of(&[one, signer("two", "two.crt", "[a]")]).unwrap();
+    for key in ["'a b'", "''", "..", "a/b"] {
+        let error = of(&[signer("one", key, "[a]")]).unwrap_err();
+        assert!(error.contains("is not a key"), "{error}");
+    }
+}
