@@ -6,11 +6,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules that take values and give values.
-const PURE: [&str; 10] = [
+const PURE: [&str; 11] = [
     "authority",
     "cfssl",
     "controller/config",
     "controller/decide",
+    "controller/injection",
     "injectable",
     "manifest",
     "pki",

@@ -11,6 +11,7 @@ use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 use super::call::Call;
 use super::error::{Error, Result};
 use super::patience::Patience;
+use crate::pki::{Certificate, TrustBundle};
 
 /// How to reach the cluster, as given on the command line.
 #[derive(Debug, Clone, Default)]
@@ -39,6 +40,9 @@ pub struct Cluster {
     pub namespace: String,
     /// The name that the API server's certificate is checked for, if not the URL's host.
     pub tls_server_name: Option<String>,
+    /// What the API server's certificate is checked against, in DER; `None` for the system's
+    /// own roots.
+    roots: Option<Arc<[Vec<u8>]>>,
 }
 
 impl std::fmt::Debug for Cluster {
@@ -99,6 +103,7 @@ impl Cluster {
         let server = config.cluster_url.clone();
         let namespace = config.default_namespace.clone();
         let tls_server_name = config.tls_server_name.clone();
+        let roots = config.root_cert.clone().map(Arc::from);
         let client = kube::Client::try_from(config)
             .map_err(|error| Error::Kubeconfig(super::error::causes(&error)))?;
         Ok(Self {
@@ -108,7 +113,18 @@ impl Cluster {
             server,
             namespace,
             tls_server_name,
+            roots,
         })
+    }
+
+    /// The CA of the API server's own certificate, as this client was configured with it;
+    /// `None` when it was not, or with something that is no certificate.
+    #[must_use]
+    pub fn api_server_ca(&self) -> Option<TrustBundle> {
+        let roots = self.roots.as_ref()?.iter();
+        let certificates: Result<Vec<_>, _> = roots.map(|der| Certificate::from_der(der)).collect();
+        let bundle = TrustBundle::new(certificates.ok()?);
+        (!bundle.is_empty()).then_some(bundle)
     }
 
     /// The client itself, for what kube's crates do with one.

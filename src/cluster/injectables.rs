@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::{Stream, StreamExt};
 use kube::api::{GetParams, Patch, PatchParams};
-use kube::core::Request;
+use kube::core::{PartialObjectMeta, Request};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -39,9 +39,20 @@ pub struct Applied {
     pub plan: Plan,
     /// The object before it.
     pub before: Value,
+    /// The object's resourceVersion after it; `None` when nothing was changed, or it is not
+    /// known by which answer.
+    pub version: Option<String>,
 }
 
 impl Applied {
+    fn planned(plan: Plan, before: Value) -> Self {
+        Self {
+            plan,
+            before,
+            version: None,
+        }
+    }
+
     fn id(&self) -> ObjectId {
         self.plan.object.clone()
     }
@@ -138,8 +149,8 @@ impl Cluster {
                 continue;
             };
             match plan(&id, &before) {
-                Ok(plan) if plan.patch.is_some() => due.push(Applied { plan, before }),
-                Ok(plan) => planned.push((id, Ok(Some(Applied { plan, before })))),
+                Ok(plan) if plan.patch.is_some() => due.push(Applied::planned(plan, before)),
+                Ok(plan) => planned.push((id, Ok(Some(Applied::planned(plan, before))))),
                 Err(error) => planned.push((id, Err(error))),
             }
         }
@@ -189,11 +200,7 @@ impl Cluster {
                     return Ok(None);
                 };
                 let applied = async {
-                    let plan_made = plan(&id, &before)?;
-                    let applied = Applied {
-                        plan: plan_made,
-                        before,
-                    };
+                    let applied = Applied::planned(plan(&id, &before)?, before);
                     if mode == Mode::Plan {
                         return Ok(Some(applied));
                     }
@@ -243,10 +250,11 @@ impl Cluster {
                 None => answer.await,
             };
             match (answer, &mut trial) {
-                (Ok(()), trial) => {
+                (Ok(version), trial) => {
                     if let Some(trial) = trial {
                         trial.answered();
                     }
+                    applied.version = version;
                     return Ok(Some(applied));
                 }
                 (Err(Error::NotFound { .. }), _) => return Ok(None),
@@ -266,17 +274,20 @@ impl Cluster {
             let Some(before) = self.get_injectable(&id).await? else {
                 return Ok(None);
             };
-            applied = Applied {
-                plan: plan(&id, &before)?,
-                before,
-            };
+            applied = Applied::planned(plan(&id, &before)?, before);
             if applied.plan.patch.is_some() {
                 note(std::slice::from_ref(&applied))?;
             }
         }
     }
 
-    async fn patch(&self, id: &ObjectId, patch: json_patch::Patch, dry_run: bool) -> Result<()> {
+    /// The object's resourceVersion after it.
+    async fn patch(
+        &self,
+        id: &ObjectId,
+        patch: json_patch::Patch,
+        dry_run: bool,
+    ) -> Result<Option<String>> {
         let call = call("patch", id.kind).on(&id.name);
         let params = PatchParams {
             dry_run,
@@ -290,7 +301,9 @@ impl Cluster {
             &Patch::<Value>::Json(patch),
         );
         match self.send_once(&call, request).await {
-            Ok(_) => Ok(()),
+            Ok(receipt) => Ok(serde_json::from_str::<PartialObjectMeta>(&receipt)
+                .ok()
+                .and_then(|receipt| receipt.metadata.resource_version)),
             // A `test` of our patch that fails, and nothing else, is 422 without a word about
             // the object (k8s.io/apiserver pkg/endpoints/handlers/patch.go, applyJSPatch).
             Err(Error::Api {

@@ -3,14 +3,13 @@
 use futures::{Stream, StreamExt};
 use kube::Api;
 use kube::core::{ApiResource, DynamicObject};
-use kube::runtime::utils::Backoff;
 use kube::runtime::{WatchStreamExt, watcher};
 use serde_json::{Value, json};
-use std::time::Duration;
 
 use super::call::Call;
 use super::client::Cluster;
 use super::error::Error;
+use super::watching::{Pauses, RENEWED, explain};
 use crate::request::{GROUP, Malformed, RequestObject};
 
 /// What a watch tells.
@@ -30,9 +29,6 @@ pub enum RequestEvent {
     Interrupted(Error),
 }
 
-/// A watch that stays silent is renewed after this many seconds, so that a connection that
-/// leads nowhere is noticed.
-const RENEWED: u32 = 45;
 /// A page of a listing, as small as is still quick: it is in memory as a whole.
 const PAGE: u32 = 100;
 
@@ -56,6 +52,7 @@ impl Cluster {
             .timeout(RENEWED)
             .page_size(PAGE);
         let server = self.server.to_string();
+        let call = Call::cluster_scoped("watch", GROUP, "v1", "certificatesigningrequests");
         watcher(api, config)
             .backoff(Pauses::default())
             .map(move |event| match event {
@@ -70,7 +67,7 @@ impl Cluster {
                 Ok(watcher::Event::Delete(object)) => {
                     RequestEvent::Gone(object.metadata.uid.unwrap_or_default())
                 }
-                Err(error) => RequestEvent::Interrupted(explain(error, &server)),
+                Err(error) => RequestEvent::Interrupted(explain(error, &server, &call)),
             })
     }
 }
@@ -91,42 +88,4 @@ fn read(mut object: DynamicObject) -> Result<RequestObject, Malformed> {
         whole[part] = object.data.get_mut(part).map_or(json!({}), Value::take);
     }
     RequestObject::read(whole).map(RequestObject::for_subresources)
-}
-
-fn explain(error: watcher::Error, server: &str) -> Error {
-    let call = |verb| Call::cluster_scoped(verb, GROUP, "v1", "certificatesigningrequests");
-    match error {
-        watcher::Error::InitialListFailed(error) => Error::of(&call("list"), server, &error),
-        watcher::Error::WatchStartFailed(error) | watcher::Error::WatchFailed(error) => {
-            Error::of(&call("watch"), server, &error)
-        }
-        watcher::Error::WatchError(status) => {
-            Error::of(&call("watch"), server, &kube::Error::Api(status))
-        }
-        watcher::Error::NoResourceVersion => Error::Other {
-            call: Box::new(call("list")),
-            why: error.to_string(),
-        },
-    }
-}
-
-/// Pauses between attempts: doubling to five seconds, so that an API server that comes back is
-/// noticed soon.
-#[derive(Debug, Default)]
-struct Pauses(u32);
-
-impl Iterator for Pauses {
-    type Item = Duration;
-
-    fn next(&mut self) -> Option<Duration> {
-        let pause = Duration::from_millis(200).saturating_mul(1 << self.0.min(8));
-        self.0 = self.0.saturating_add(1);
-        Some(pause.min(Duration::from_secs(5)))
-    }
-}
-
-impl Backoff for Pauses {
-    fn reset(&mut self) {
-        self.0 = 0;
-    }
 }

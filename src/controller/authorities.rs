@@ -16,10 +16,11 @@ use tracing::{error, info, warn};
 
 use super::config::{AuthoritySource, Signer};
 use super::gate::{Gate, NotLeader};
+use super::injector::Injector;
 use super::metrics::Metrics;
+use super::publishing::Publishing;
 use super::signer::Context;
-use super::trust_bundle::Bundles;
-use crate::authority::{NotNow, ReadBack, Settings, Standing, Trust};
+use crate::authority::{NotNow, Phase, ReadBack, Settings, Standing, Trust, Waiting};
 use crate::cluster::Cluster;
 use crate::pki::{Authority, Certificate, TrustBundle};
 use crate::rotation::Keeper;
@@ -54,6 +55,18 @@ impl Source {
         Ok(authority)
     }
 
+    /// The first end of a certificate that has to be trusted, in Unix time.
+    fn first_end(&self) -> Option<i64> {
+        let end = |certificate: &Certificate| certificate.validity.not_after.unix_timestamp();
+        match self {
+            Self::Standing(standing) => {
+                let bundle = &standing.trust.bundle;
+                bundle.certificates().iter().map(end).min()
+            }
+            Self::Files(authority) => Some(end(authority.trust_anchor())),
+        }
+    }
+
     fn certificate(&self) -> &Certificate {
         match self {
             Self::Standing(standing) => standing.authority().certificate(),
@@ -80,22 +93,34 @@ pub(super) fn unknown() -> Signing {
 }
 
 /// Keeps `sender` at what `signer` signs with; never ends.
-pub(super) async fn follow(signer: &Signer, context: &Context, sender: &watch::Sender<Signing>) {
+pub(super) async fn follow(
+    signer: &Signer,
+    context: &Context,
+    injector: &Injector,
+    sender: &watch::Sender<Signing>,
+) {
     let Context { cluster, gate, .. } = context;
-    let bundles = Bundles::of(signer, cluster, &context.reporter);
+    let mut publishing = Publishing::of(signer, context, injector);
     let mut said = Said::default();
     let mut keeper = keeper(signer, cluster);
     loop {
         let leader = gate.is_open();
+        if !leader {
+            publishing.forget();
+        }
+        let mut waits = None;
         let (found, pause) = match &mut keeper {
             None if leader => (
-                publish_files(from_files(signer), &bundles, gate).await,
+                publish_files(from_files(signer), &mut publishing, gate).await,
                 LOOK,
             ),
             None => (from_files(signer), LOOK),
-            Some(keeper) if leader => tick(keeper, &bundles, gate).await,
+            Some(keeper) if leader => tick(keeper, &mut publishing, gate, &mut waits).await,
             Some(keeper) => (read(keeper, signer, cluster).await, LOOK),
         };
+        said.waits(signer.name(), waits);
+        let end = found.as_ref().ok().and_then(Source::first_end);
+        context.metrics.bundle(signer.name(), end);
         said.say(signer, &found, &context.metrics);
         let pause = match &found {
             Ok(_) => pause.clamp(SHORTEST, LOOK),
@@ -139,18 +164,31 @@ fn keeper(signer: &Signer, cluster: &Cluster) -> Option<Keeper> {
     Some(Keeper::new(cluster.clone(), secret.clone(), settings))
 }
 
-/// One step, as the leader. The ConfigMaps are given the bundle here, and the injector's objects
-/// will be.
-async fn tick(keeper: &mut Keeper, bundles: &Bundles<'_>, gate: &Gate) -> (Signing, Duration) {
+/// One step, as the leader; `waits` is what people may have to do something about.
+async fn tick(
+    keeper: &mut Keeper,
+    publishing: &mut Publishing<'_>,
+    gate: &Gate,
+    waits: &mut Option<String>,
+) -> (Signing, Duration) {
     let now = OffsetDateTime::now_utc();
-    let publish = |trust: Option<Trust>| async move { bundles.publish(trust.as_ref()).await };
+    let publisher = &*publishing;
+    let publish = |trust: Option<Trust>| async move { publisher.publish(trust.as_ref()).await };
     match gate.write(keeper.tick(publish, now)).await {
-        Err(NotLeader) => (Err(FOLLOWER.to_owned()), SHORTEST),
+        Err(NotLeader) => {
+            publishing.forget();
+            (Err(FOLLOWER.to_owned()), SHORTEST)
+        }
         Ok(Err(error)) => (Err(error.to_string()), LOOK_FOR),
         Ok(Ok(tick)) => {
             if let Some(done) = &tick.did {
                 info!("the CA: {done:?}");
             }
+            publishing.set_phase(tick.standing.phase);
+            *waits = match &tick.waiting {
+                Some(waiting @ Waiting::Objects(_)) => Some(waiting.to_string()),
+                _ => None,
+            };
             (Ok(Source::Standing(Box::new(tick.standing))), tick.next)
         }
     }
@@ -176,7 +214,7 @@ async fn read(keeper: &Keeper, signer: &Signer, cluster: &Cluster) -> Signing {
 }
 
 /// A CA in files signs once clients can trust it, as one in a Secret does.
-async fn publish_files(found: Signing, bundles: &Bundles<'_>, gate: &Gate) -> Signing {
+async fn publish_files(found: Signing, publishing: &mut Publishing<'_>, gate: &Gate) -> Signing {
     let source = found?;
     let Source::Files(authority) = &source else {
         return Ok(source);
@@ -185,13 +223,16 @@ async fn publish_files(found: Signing, bundles: &Bundles<'_>, gate: &Gate) -> Si
         bundle: TrustBundle::new([authority.trust_anchor().clone()]),
         former: BTreeSet::new(),
     };
-    match gate.write(bundles.publish(Some(&trust))).await {
+    match gate.write(publishing.publish(Some(&trust))).await {
         Err(NotLeader) => Err(FOLLOWER.to_owned()),
         Ok(Err(error)) => Err(error.to_string()),
-        Ok(Ok(published)) => match published.read_back {
-            ReadBack::Lacking(_) | ReadBack::Unknown => Err(NotNow::Unproven.to_string()),
-            ReadBack::Holds => Ok(source),
-        },
+        Ok(Ok(published)) => {
+            publishing.set_phase(Phase::External);
+            match published.read_back {
+                ReadBack::Lacking(_) | ReadBack::Unknown => Err(NotNow::Unproven.to_string()),
+                ReadBack::Holds => Ok(source),
+            }
+        }
     }
 }
 
@@ -217,10 +258,25 @@ fn from_files(signer: &Signer) -> Signing {
 #[derive(Debug, Default)]
 struct Said {
     trouble: Option<(String, Instant)>,
+    waits: Option<(String, Instant)>,
     using: Option<String>,
 }
 
 impl Said {
+    /// Says what a CA waits for.
+    fn waits(&mut self, signer: &str, waits: Option<String>) {
+        match waits {
+            None => self.waits = None,
+            Some(text) => {
+                let said = self.waits.as_ref();
+                if said.is_none_or(|(before, at)| *before != text || at.elapsed() >= AGAIN) {
+                    warn!(signer, "the CA waits for {text}");
+                    self.waits = Some((text, Instant::now()));
+                }
+            }
+        }
+    }
+
     fn say(&mut self, signer: &Signer, found: &Signing, metrics: &Metrics) {
         let now = OffsetDateTime::now_utc();
         let name = signer.name();

@@ -56,6 +56,26 @@ struct ByResult {
     result: Ended,
 }
 
+/// What became of an object that is to be injected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[allow(non_camel_case_types)]
+pub(super) enum Injected {
+    written,
+    failed,
+    refused,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByKind {
+    kind: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByInjected {
+    kind: &'static str,
+    outcome: Injected,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Build {
     version: &'static str,
@@ -77,6 +97,10 @@ pub(super) struct Metrics {
     reloads: Family<ByResult, Counter>,
     reloaded: Gauge,
     events: Family<ByResult, Counter>,
+    injections: Family<ByInjected, Counter>,
+    injection_conflicts: Family<ByKind, Counter>,
+    injection_watches: Family<ByKind, Counter>,
+    bundle_end: Family<BySigner, Gauge<f64, AtomicU64>>,
 }
 
 impl Metrics {
@@ -98,6 +122,10 @@ impl Metrics {
             reloads: Family::default(),
             reloaded: Gauge::default(),
             events: Family::default(),
+            injections: Family::default(),
+            injection_conflicts: Family::default(),
+            injection_watches: Family::default(),
+            bundle_end: Family::default(),
         };
         let build = Family::<Build, Gauge>::default();
         build
@@ -174,6 +202,26 @@ impl Metrics {
             "Kubernetes Events by whether they were written",
             self.events.clone(),
         );
+        registry.register(
+            "injections",
+            "caBundles by kind of the object and what became of them",
+            self.injections.clone(),
+        );
+        registry.register(
+            "injection_conflicts",
+            "caBundles that somebody else has overwritten",
+            self.injection_conflicts.clone(),
+        );
+        registry.register(
+            "injection_watch_restarts",
+            "Watches of objects that broke off and were begun again",
+            self.injection_watches.clone(),
+        );
+        registry.register(
+            "bundle_not_after_timestamp_seconds",
+            "When the first certificate of a signer's trust bundle ends, in Unix time",
+            self.bundle_end.clone(),
+        );
     }
 
     /// In Prometheus' text format (OpenMetrics).
@@ -212,6 +260,34 @@ impl Metrics {
                 self.ca_end.remove(&by(signer));
             }
         }
+    }
+
+    /// The first end in a signer's bundle, in Unix time.
+    pub(super) fn bundle(&self, signer: &str, end: Option<i64>) {
+        match end {
+            #[allow(clippy::cast_precision_loss)] // as above
+            Some(end) => {
+                self.bundle_end.get_or_create(&by(signer)).set(end as f64);
+            }
+            None => {
+                self.bundle_end.remove(&by(signer));
+            }
+        }
+    }
+
+    pub(super) fn injected(&self, kind: &'static str, outcome: Injected) {
+        let by = ByInjected { kind, outcome };
+        self.injections.get_or_create(&by).inc();
+    }
+
+    pub(super) fn injection_conflict(&self, kind: &'static str) {
+        self.injection_conflicts
+            .get_or_create(&ByKind { kind })
+            .inc();
+    }
+
+    pub(super) fn injection_watch_restart(&self, kind: &'static str) {
+        self.injection_watches.get_or_create(&ByKind { kind }).inc();
     }
 
     pub(super) fn queue_length(&self, length: usize) {
@@ -253,6 +329,7 @@ impl Metrics {
     pub(super) fn forget(&self, signer: &str) {
         self.ca_usable.remove(&by(signer));
         self.ca_end.remove(&by(signer));
+        self.bundle_end.remove(&by(signer));
     }
 }
 

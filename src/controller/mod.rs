@@ -1,12 +1,15 @@
-//! The controller: requests for the configured signers are approved by policy and signed, by
-//! one of several replicas.
+//! The controller: requests for the configured signers are approved by policy and signed, and
+//! caBundles follow their CAs, by one of several replicas.
 //!
 //! * [`config`] (pure): the file
 //! * `decide` (pure): what to do with one request next
 //! * `signer`: the watch, the queue and the work on each request
 //! * `authorities`: the CA of each signer
 //! * `trust_bundle`: the CA as a ConfigMap, for clients
-//! * `injector`: caBundles; not built yet
+//! * `publishing`: a CA's bundle, everywhere before it signs
+//! * `injection` (pure): which object gets which bundle, and what its caBundles become
+//! * `injector`: the watches, the queue and the work on each object; a CA's bundle before it signs
+//! * `queue`: what waits, each once, with a back-off of its own
 //! * `gate`, `leader`: nobody writes but the leader
 //! * `reload`, `readiness`, `metrics`, `reporter`: what is seen from outside
 //!
@@ -18,9 +21,12 @@ pub mod config;
 mod authorities;
 mod decide;
 mod gate;
+mod injection;
 mod injector;
 mod leader;
 mod metrics;
+mod publishing;
+mod queue;
 mod readiness;
 mod reload;
 mod reporter;
@@ -41,6 +47,7 @@ use tokio::sync::watch;
 use tracing::info;
 
 use self::config::Config;
+use self::injector::Injector;
 use self::leader::Election;
 use self::metrics::Metrics;
 use self::readiness::Readiness;
@@ -186,6 +193,7 @@ async fn generations(
 /// Works by one configuration until `over`, and finishes what was begun.
 async fn generation(context: &Context, config: &Config, over: impl Future<Output = ()>) {
     context.reporter.want(config.observability.events);
+    let injector = &Injector::new(config);
     let mut active = Vec::new();
     let mut authorities = Vec::new();
     for signer in &config.signers {
@@ -197,7 +205,7 @@ async fn generation(context: &Context, config: &Config, over: impl Future<Output
             signing,
         });
         authorities.push(async move {
-            authorities::follow(&signer, context, &sender).await;
+            authorities::follow(&signer, context, injector, &sender).await;
         });
     }
     let names: Vec<&str> = config.signers.iter().map(config::Signer::name).collect();
@@ -207,7 +215,7 @@ async fn generation(context: &Context, config: &Config, over: impl Future<Output
         () = signer::run(context, &active, over) => {}
         // Never over, not even when there is none.
         ((), ()) = futures::future::join(join_all(authorities).map(drop), pending()) => {}
-        () = injector::run(context, &config.injection) => {}
+        () = injector::run(context, injector) => {}
     }
     for name in names {
         context.readiness.watching(name);

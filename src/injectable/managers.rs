@@ -108,7 +108,7 @@ const ANNOTATIONS: [(&str, Tool, bool); 9] = [
         Tool::OpenShiftServiceCa,
         false,
     ),
-    ("certtool.dev/inject-ca-from", Tool::Certtool, true),
+    ("certtool.dev/inject-ca-from-signer", Tool::Certtool, true),
     ("certtool.dev/inject-ca-from-secret", Tool::Certtool, true),
     ("argocd.argoproj.io/tracking-id", Tool::ArgoCd, true),
     ("meta.helm.sh/release-name", Tool::Helm, true),
@@ -235,6 +235,21 @@ pub fn ca_bundle_owners(object: &Value) -> Vec<String> {
     owners.sort();
     owners.dedup();
     owners
+}
+
+/// The field manager other than certtool that wrote the object last, as far as it says.
+#[must_use]
+pub fn last_writer(object: &Value) -> Option<&str> {
+    let entries = object
+        .pointer("/metadata/managedFields")
+        .and_then(Value::as_array)?;
+    let writers = entries.iter().filter_map(|entry| {
+        let name = entry.get("manager")?.as_str()?;
+        let time = entry.get("time")?.as_str()?;
+        (!name.starts_with("certtool")).then_some((time, name))
+    });
+    // RFC 3339 in UTC and whole seconds: the order of the text is that of time.
+    writers.max().map(|(_, name)| name)
 }
 
 /// The first client config, or field of one, among the owned fields.

@@ -33,7 +33,7 @@ pub use self::detach::{OnDrift, detach};
 pub use self::error::{BadBundle, Error, Result};
 pub use self::failure_policy::{FailurePolicy, UnknownFailurePolicy, plan_failure_policy};
 pub use self::kind::{Kind, ObjectId, UnknownKind};
-pub use self::managers::{Manager, Tool, ca_bundle_owners, managers};
+pub use self::managers::{Manager, Tool, ca_bundle_owners, last_writer, managers};
 pub use self::partial::Partial;
 pub use self::patch::{Decision, plan_ca_bundles};
 pub use self::plan::{Outcome, Plan, What};

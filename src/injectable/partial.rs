@@ -68,6 +68,7 @@ const WEBHOOK: Keep = Keep::Fields(&[
 const MANAGED: Keep = Keep::Fields(&[
     ("manager", Keep::All),
     ("operation", Keep::All),
+    ("time", Keep::All),
     (
         "fieldsV1",
         Keep::Fields(&[

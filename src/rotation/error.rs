@@ -30,6 +30,11 @@ pub enum Error {
     /// The kernel gives no randomness.
     #[error("could not get randomness from the kernel")]
     Entropy,
+    /// The objects that may trust a CA already are not known.
+    #[error(
+        "the objects that may trust a CA of before could not be looked at, and without that none is made: {0}"
+    )]
+    Unseen(String),
     /// Others keep changing the Secret.
     #[error(
         "the Secret {0} was changed by others each time it was to be written; trying again later"
@@ -43,7 +48,7 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Cluster(error) => error.is_transient(),
-            Self::Outrun(_) => true,
+            Self::Outrun(_) | Self::Unseen(_) => true,
             _ => false,
         }
     }

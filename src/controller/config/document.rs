@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use time::Duration;
 
+use super::selector::Selector;
 use super::value::{algorithm, fraction, optional_span, span};
 use crate::namespaced::{NamespacedName, is_name};
 use crate::pki::{KeyAlgorithm, Usage};
@@ -194,7 +195,7 @@ fn is_key(text: &str) -> bool {
 }
 
 /// What the injector does.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Injection {
     /// Whether objects choose their CA by certtool's annotations.
@@ -206,6 +207,28 @@ pub struct Injection {
     /// Objects that this file chooses.
     #[serde(default)]
     pub targets: Vec<Target>,
+    /// How often each object and each Secret is looked at though nothing has changed.
+    #[serde(default = "ten_minutes", deserialize_with = "span")]
+    pub check_every: Duration,
+}
+
+impl Injection {
+    /// Whether anything is injected at all.
+    #[must_use]
+    pub fn is_wanted(&self) -> bool {
+        self.annotations || self.cert_manager_annotations || !self.targets.is_empty()
+    }
+}
+
+impl Default for Injection {
+    fn default() -> Self {
+        Self {
+            annotations: false,
+            cert_manager_annotations: false,
+            targets: Vec::new(),
+            check_every: ten_minutes(),
+        }
+    }
 }
 
 /// Objects that get the bundle of a signer or of a Secret.
@@ -217,7 +240,7 @@ pub struct Target {
     /// Their names; all of the kind if empty and a selector is given.
     pub names: Vec<String>,
     /// A label selector.
-    pub selector: Option<String>,
+    pub selector: Option<Selector>,
     /// What they are to trust.
     pub source: BundleSource,
 }
@@ -228,7 +251,7 @@ struct UncheckedTarget {
     kind: TargetKind,
     #[serde(default)]
     names: Vec<String>,
-    selector: Option<String>,
+    selector: Option<Selector>,
     signer: Option<SignerName>,
     secret: Option<NamespacedName>,
 }
@@ -270,6 +293,10 @@ impl Default for Observability {
 
 fn yes() -> bool {
     true
+}
+
+fn ten_minutes() -> Duration {
+    Duration::minutes(10)
 }
 
 fn ca_crt() -> String {
@@ -343,6 +370,8 @@ enum WholeError {
     Source,
     #[error("a target has names or a selector: give exactly one")]
     Selection,
+    #[error("injection.checkEvery is shorter than 1s")]
+    CheckEvery,
     #[error("a target takes the bundle of signer {0}, which is not in this file")]
     UnknownSigner(String),
 }
@@ -444,7 +473,7 @@ impl TryFrom<Document> for Config {
         let Document {
             signers, injection, ..
         } = document;
-        if signers.is_empty() && injection == Injection::default() {
+        if signers.is_empty() && !injection.is_wanted() {
             return Err(WholeError::Nothing);
         }
         let mut seen = BTreeSet::new();
@@ -478,6 +507,9 @@ impl TryFrom<Document> for Config {
                     return Err(WholeError::SharedEntry(one, two, entry));
                 }
             }
+        }
+        if injection.check_every < Duration::SECOND {
+            return Err(WholeError::CheckEvery);
         }
         for target in &injection.targets {
             if let BundleSource::Signer(name) = &target.source

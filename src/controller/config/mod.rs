@@ -6,6 +6,7 @@
 
 mod document;
 mod error;
+mod selector;
 mod value;
 
 use time::Duration;
@@ -15,6 +16,7 @@ pub use document::{
     Target, TargetKind, TrustBundle,
 };
 pub use error::ConfigError;
+pub use selector::Selector;
 pub use value::ValueError;
 
 use crate::authority::{Settings, SettingsError};

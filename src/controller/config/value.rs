@@ -10,6 +10,12 @@ use crate::pki::KeyAlgorithm;
 #[error("{0}")]
 pub struct ValueError(String);
 
+impl ValueError {
+    pub(super) fn new(text: String) -> Self {
+        Self(text)
+    }
+}
+
 /// A duration from `0s` on.
 pub(super) struct Span(pub(super) Duration);
 

@@ -5,7 +5,6 @@
 //! watch and queue as the leader does and begin when the gate opens.
 
 mod facts;
-mod queue;
 mod work;
 
 use std::future::Future;
@@ -19,12 +18,12 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
-use self::queue::Queue;
 use self::work::{Ended, Work};
 use super::authorities::Signing;
 use super::config::Signer;
 use super::gate::Gate;
 use super::metrics::{Metrics, Outcome};
+use super::queue::Queue;
 use super::readiness::Readiness;
 use super::reporter::Reporter;
 use crate::cluster::{Cluster, RequestEvent};
@@ -122,7 +121,7 @@ fn authority_changes(receiver: watch::Receiver<Signing>) -> impl Stream<Item = (
 struct Loop<'a> {
     context: &'a Context,
     signers: &'a [Active],
-    queue: Queue<RequestObject>,
+    queue: Queue<String, RequestObject>,
     /// What is wrong with each signer's watch, and since when that was said.
     troubles: Vec<Option<(String, Instant)>>,
 }
@@ -188,7 +187,8 @@ impl Loop<'_> {
         self.queue.offer(&uid, &name, index, request, now);
     }
 
-    fn ended(&mut self, uid: &str, ended: Ended) {
+    #[allow(clippy::ptr_arg)] // the queue's key
+    fn ended(&mut self, uid: &String, ended: Ended) {
         let now = Instant::now();
         match ended {
             Ended::Finished => self.queue.finish(uid),

@@ -11,7 +11,6 @@ use time::format_description::well_known::Rfc3339;
 use tracing::{debug, info, warn};
 
 use super::facts::Memory;
-use super::queue::Job;
 use super::{Active, Context};
 use crate::cluster::{Error, Event};
 use crate::controller::authorities::Source;
@@ -21,6 +20,7 @@ use crate::controller::decide::{
 };
 use crate::controller::gate::NotLeader;
 use crate::controller::metrics::Outcome;
+use crate::controller::queue::Job;
 use crate::pki::Certificate;
 use crate::policy::{self, Terms};
 use crate::random_serial;
@@ -92,9 +92,9 @@ impl Work {
     }
 
     /// Works on one request.
-    pub(super) async fn one(self, mut job: Job<RequestObject>) -> (String, Ended) {
+    pub(super) async fn one(self, mut job: Job<String, RequestObject>) -> (String, Ended) {
         let Some(active) = self.signers.get(job.group).cloned() else {
-            return (job.uid, Ended::Nothing);
+            return (job.key, Ended::Nothing);
         };
         let signer = active.signer.name().to_owned();
         let mut object = job.object.take();
@@ -107,7 +107,7 @@ impl Work {
                 Ok(Err(obstacle)) => obstacle,
                 Err(_) => Obstacle::Waits("the API server does not answer".to_owned()),
             };
-            let (uid, name) = (job.uid.as_str(), job.name.as_str());
+            let (uid, name) = (job.key.as_str(), job.name.as_str());
             let longest = match obstacle {
                 Obstacle::Changed => {
                     self.context.metrics.conflict(&signer);
@@ -148,14 +148,14 @@ impl Work {
                 longest,
             };
         };
-        (job.uid, ended)
+        (job.key, ended)
     }
 
     /// One attempt, from the object as it is known or as it is now.
     async fn try_once(
         &self,
         active: &Active,
-        job: &Job<RequestObject>,
+        job: &Job<String, RequestObject>,
         object: Option<RequestObject>,
     ) -> Result<Ended, Obstacle> {
         let signer = active.signer.as_ref();
@@ -166,7 +166,7 @@ impl Work {
                 .cluster
                 .get_request(&job.name)
                 .await?
-                .filter(|request| request.uid == job.uid)
+                .filter(|request| request.uid == job.key)
                 .ok_or(Obstacle::Gone)?
                 .for_subresources(),
         };
@@ -278,7 +278,7 @@ impl Work {
         signing: &Source,
         request: &RequestObject,
         terms: Option<&Terms>,
-        job: &Job<RequestObject>,
+        job: &Job<String, RequestObject>,
     ) -> Result<Ended, Obstacle> {
         let now = OffsetDateTime::now_utc();
         // Again, since an approval lies between: the CA must be one that signs now.

@@ -32,6 +32,7 @@ fn full(authority: &Value) -> Value {
         "injection": {
             "annotations": true,
             "certManagerAnnotations": true,
+            "checkEvery": "1m",
             "targets": [{"kind": "APIService", "names": ["a"], "signer": "a.example.com/b"}]
         },
         "observability": {"events": false}

@@ -1,4 +1,4 @@
-//! Requests that wait for work: each once, with a back-off of its own.
+//! Objects that wait for work: each once, with a back-off of its own.
 //!
 //! Values and instants alone; the loop around it sleeps and works. Of requests beyond
 //! [`HELD`] only the name is kept and the object is read again when its turn comes, so that a
@@ -6,6 +6,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -15,7 +16,7 @@ const HELD: usize = 2000;
 /// The first pause after a failure; it doubles.
 const FIRST: Duration = Duration::from_millis(200);
 
-/// What is known of a request that waits.
+/// What is known of an object that waits.
 #[derive(Debug)]
 struct Entry<T> {
     name: String,
@@ -38,10 +39,10 @@ enum State {
     Finished,
 }
 
-/// A request to work on.
+/// An object to work on.
 #[derive(Debug)]
-pub(super) struct Job<T> {
-    pub(super) uid: String,
+pub(super) struct Job<K, T> {
+    pub(super) key: K,
     pub(super) name: String,
     pub(super) group: usize,
     /// The object, unless it has to be read again.
@@ -52,17 +53,17 @@ pub(super) struct Job<T> {
     pub(super) attempts: u32,
 }
 
-/// Requests by UID.
+/// Objects by what identifies each, such as its UID.
 #[derive(Debug)]
-pub(super) struct Queue<T> {
-    entries: HashMap<String, Entry<T>>,
-    due: BinaryHeap<Reverse<(Instant, String)>>,
+pub(super) struct Queue<K, T> {
+    entries: HashMap<K, Entry<T>>,
+    due: BinaryHeap<Reverse<(Instant, K)>>,
     held: usize,
     /// The number of the latest listing of each group.
     listings: HashMap<usize, u64>,
 }
 
-impl<T> Queue<T> {
+impl<K: Clone + Ord + Hash, T> Queue<K, T> {
     pub(super) fn new() -> Self {
         Self {
             entries: HashMap::new(),
@@ -78,14 +79,14 @@ impl<T> Queue<T> {
         self.entries.values().filter(finished).count()
     }
 
-    /// A request that has something to be done, new or changed.
-    pub(super) fn offer(&mut self, uid: &str, name: &str, group: usize, object: T, now: Instant) {
+    /// An object that has something to be done, new or changed.
+    pub(super) fn offer(&mut self, key: &K, name: &str, group: usize, object: T, now: Instant) {
         let keep = self.held < HELD;
         let listing = self.listings.get(&group).copied().unwrap_or_default();
-        let Some(entry) = self.entries.get_mut(uid) else {
+        let Some(entry) = self.entries.get_mut(key) else {
             self.held += usize::from(keep);
             self.entries.insert(
-                uid.to_owned(),
+                key.clone(),
                 Entry {
                     name: name.to_owned(),
                     group,
@@ -96,7 +97,7 @@ impl<T> Queue<T> {
                     listing,
                 },
             );
-            self.due.push(Reverse((now, uid.to_owned())));
+            self.due.push(Reverse((now, key.clone())));
             return;
         };
         entry.listing = listing;
@@ -111,7 +112,7 @@ impl<T> Queue<T> {
                     entry.object = Some(object);
                 }
             }
-            // Its turn comes as before: a request that changes all the time is not tried all
+            // Its turn comes as before: one that changes all the time is not tried all
             // the time.
             State::Waiting(_) => {
                 if entry.object.is_some() {
@@ -121,9 +122,9 @@ impl<T> Queue<T> {
         }
     }
 
-    /// A request that is gone, or has nothing left to be done.
-    pub(super) fn forget(&mut self, uid: &str) {
-        if let Some(entry) = self.entries.remove(uid)
+    /// One that is gone, or has nothing left to be done.
+    pub(super) fn forget(&mut self, key: &K) {
+        if let Some(entry) = self.entries.remove(key)
             && entry.object.is_some()
         {
             self.held -= 1;
@@ -138,15 +139,15 @@ impl<T> Queue<T> {
     /// The listing of a group is complete.
     pub(super) fn listed(&mut self, group: usize) {
         let listing = self.listings.get(&group).copied().unwrap_or_default();
-        let gone: Vec<String> = self
+        let gone: Vec<K> = self
             .entries
             .iter()
             .filter(|(_, entry)| entry.group == group && entry.listing < listing)
             .filter(|(_, entry)| !matches!(entry.state, State::Running { .. }))
-            .map(|(uid, _)| uid.clone())
+            .map(|(key, _)| key.clone())
             .collect();
-        for uid in gone {
-            self.forget(&uid);
+        for key in gone {
+            self.forget(&key);
         }
     }
 
@@ -157,13 +158,13 @@ impl<T> Queue<T> {
     }
 
     /// One that is due.
-    pub(super) fn take(&mut self, now: Instant) -> Option<Job<T>> {
+    pub(super) fn take(&mut self, now: Instant) -> Option<Job<K, T>> {
         self.drop_stale();
         if self.due.peek().is_none_or(|Reverse((at, _))| *at > now) {
             return None;
         }
-        let Reverse((_, uid)) = self.due.pop()?;
-        let entry = self.entries.get_mut(&uid)?;
+        let Reverse((_, key)) = self.due.pop()?;
+        let entry = self.entries.get_mut(&key)?;
         entry.state = State::Running { changed: false };
         let object = entry.object.take();
         self.held -= usize::from(object.is_some());
@@ -173,69 +174,83 @@ impl<T> Queue<T> {
             object,
             seen: entry.seen,
             attempts: entry.attempts,
-            uid,
+            key,
         })
     }
 
     /// Work on one is over for good.
-    pub(super) fn finish(&mut self, uid: &str) {
-        if let Some(entry) = self.entries.get_mut(uid) {
+    pub(super) fn finish(&mut self, key: &K) {
+        if let Some(entry) = self.entries.get_mut(key) {
             self.held -= usize::from(entry.object.take().is_some());
             entry.state = State::Finished;
         }
     }
 
     /// Nothing is to be done about it until it changes.
-    pub(super) fn rest(&mut self, uid: &str, now: Instant) {
-        match self.entries.get(uid).map(|entry| entry.state) {
-            Some(State::Running { changed: true }) => self.schedule(uid, now),
-            Some(_) => self.forget(uid),
+    pub(super) fn rest(&mut self, key: &K, now: Instant) {
+        match self.entries.get(key).map(|entry| entry.state) {
+            Some(State::Running { changed: true }) => self.schedule(key, now),
+            Some(_) => self.forget(key),
             None => {}
         }
     }
 
     /// It has to be tried again, after a pause that doubles up to `longest`; how long.
-    pub(super) fn retry(&mut self, uid: &str, longest: Duration, now: Instant) -> Duration {
-        let Some(entry) = self.entries.get_mut(uid) else {
+    pub(super) fn retry(&mut self, key: &K, longest: Duration, now: Instant) -> Duration {
+        let Some(entry) = self.entries.get_mut(key) else {
             return Duration::ZERO;
         };
         let doubled = FIRST.saturating_mul(1 << entry.attempts.min(16));
         entry.attempts = entry.attempts.saturating_add(1);
         // Many that failed together do not come back together.
-        let spread = uid.bytes().fold(0_u32, |sum, byte| {
-            sum.wrapping_mul(31).wrapping_add(u32::from(byte))
-        });
+        let mut hasher = DefaultHasher::new();
+        key.hash(&mut hasher);
+        let [spread, ..] = hasher.finish().to_le_bytes();
         let pause = doubled
             .min(longest)
-            .mul_f64(0.75 + f64::from(spread % 256) / 512.0);
-        self.schedule(uid, now + pause);
+            .mul_f64(0.75 + f64::from(spread) / 512.0);
+        self.schedule(key, now + pause);
         pause
+    }
+
+    /// It waits until then, whatever happens to it meanwhile.
+    pub(super) fn postpone(&mut self, key: &K, until: Instant) {
+        self.schedule(key, until);
+    }
+
+    /// It is due now if it waits: what it waited for may be there.
+    pub(super) fn hasten(&mut self, key: &K, now: Instant) {
+        if let Some(State::Waiting(at)) = self.entries.get(key).map(|entry| entry.state)
+            && at > now
+        {
+            self.schedule(key, now);
+        }
     }
 
     /// Whatever waits is due now: what it waited for may be there.
     pub(super) fn wake(&mut self, now: Instant) {
-        let waiting: Vec<String> = self
+        let waiting: Vec<K> = self
             .entries
             .iter()
             .filter(|(_, entry)| matches!(entry.state, State::Waiting(at) if at > now))
-            .map(|(uid, _)| uid.clone())
+            .map(|(key, _)| key.clone())
             .collect();
-        for uid in waiting {
-            self.schedule(&uid, now);
+        for key in waiting {
+            self.schedule(&key, now);
         }
     }
 
-    fn schedule(&mut self, uid: &str, at: Instant) {
-        if let Some(entry) = self.entries.get_mut(uid) {
+    fn schedule(&mut self, key: &K, at: Instant) {
+        if let Some(entry) = self.entries.get_mut(key) {
             entry.state = State::Waiting(at);
-            self.due.push(Reverse((at, uid.to_owned())));
+            self.due.push(Reverse((at, key.clone())));
         }
     }
 
     /// Drops what was rescheduled, taken or forgotten since.
     fn drop_stale(&mut self) {
-        while let Some(Reverse((at, uid))) = self.due.peek() {
-            let entry = self.entries.get(uid);
+        while let Some(Reverse((at, key))) = self.due.peek() {
+            let entry = self.entries.get(key);
             if entry.is_some_and(|entry| entry.state == State::Waiting(*at)) {
                 return;
             }
@@ -248,7 +263,11 @@ impl<T> Queue<T> {
 mod tests {
     use super::*;
 
-    fn filled(count: usize, now: Instant) -> Queue<usize> {
+    fn key(text: &str) -> String {
+        text.to_owned()
+    }
+
+    fn filled(count: usize, now: Instant) -> Queue<String, usize> {
         let mut queue = Queue::new();
         for number in 0..count {
             queue.offer(&format!("u{number}"), "name", 0, number, now);
@@ -260,15 +279,15 @@ mod tests {
     fn each_request_is_worked_on_once_at_a_time() {
         let now = Instant::now();
         let mut queue = filled(1, now);
-        queue.offer("u0", "name", 0, 7, now);
+        queue.offer(&key("u0"), "name", 0, 7, now);
         let job = queue.take(now).unwrap();
-        assert_eq!((job.uid.as_str(), job.object), ("u0", Some(7)));
-        queue.offer("u0", "name", 0, 8, now);
+        assert_eq!((job.key.as_str(), job.object), ("u0", Some(7)));
+        queue.offer(&key("u0"), "name", 0, 8, now);
         assert!(queue.take(now).is_none(), "it is being worked on");
         // It changed meanwhile: not over.
-        queue.rest("u0", now);
+        queue.rest(&key("u0"), now);
         assert_eq!(queue.take(now).unwrap().object, Some(8));
-        queue.rest("u0", now);
+        queue.rest(&key("u0"), now);
         assert_eq!(queue.len(), 0);
     }
 
@@ -277,9 +296,9 @@ mod tests {
         let now = Instant::now();
         let mut queue = filled(1, now);
         queue.take(now).unwrap();
-        queue.offer("u0", "name", 0, 1, now);
-        queue.finish("u0");
-        queue.offer("u0", "name", 0, 2, now);
+        queue.offer(&key("u0"), "name", 0, 1, now);
+        queue.finish(&key("u0"));
+        queue.offer(&key("u0"), "name", 0, 2, now);
         assert!(queue.take(now).is_none());
         assert_eq!((queue.len(), queue.held), (0, 0));
     }
@@ -293,12 +312,12 @@ mod tests {
         let mut at = now;
         for _ in 0..12 {
             let job = queue.take(at).unwrap();
-            assert_eq!(job.uid, "u0");
-            pauses.push(queue.retry("u0", longest, at));
+            assert_eq!(job.key, "u0");
+            pauses.push(queue.retry(&key("u0"), longest, at));
             at += pauses.last().copied().unwrap();
             if pauses.len() == 1 {
-                assert_eq!(queue.take(now).unwrap().uid, "u1");
-                queue.finish("u1");
+                assert_eq!(queue.take(now).unwrap().key, "u1");
+                queue.finish(&key("u1"));
             }
         }
         assert!(
@@ -318,7 +337,7 @@ mod tests {
         let mut without = 0;
         while let Some(job) = queue.take(now) {
             without += usize::from(job.object.is_none());
-            queue.finish(&job.uid);
+            queue.finish(&job.key);
         }
         assert_eq!(without, 2 * HELD);
         assert_eq!(queue.held, 0);
@@ -328,15 +347,15 @@ mod tests {
     fn what_a_new_listing_does_not_have_is_gone() {
         let now = Instant::now();
         let mut queue = filled(3, now);
-        queue.offer("x", "name", 1, 1, now);
+        queue.offer(&key("x"), "name", 1, 1, now);
         queue.listing(0);
-        queue.offer("u1", "name", 0, 1, now);
+        queue.offer(&key("u1"), "name", 0, 1, now);
         queue.listing(1);
         queue.listed(0);
         assert_eq!(queue.len(), 2, "another signer's are still there");
         queue.listed(1);
         assert_eq!(queue.len(), 1);
-        assert_eq!(queue.take(now).unwrap().uid, "u1");
+        assert_eq!(queue.take(now).unwrap().key, "u1");
     }
 
     #[test]
@@ -344,8 +363,8 @@ mod tests {
         let now = Instant::now();
         let mut queue = filled(2, now);
         for _ in 0..2 {
-            let uid = queue.take(now).unwrap().uid;
-            queue.retry(&uid, Duration::from_secs(10), now);
+            let key = queue.take(now).unwrap().key;
+            queue.retry(&key, Duration::from_secs(10), now);
         }
         assert!(queue.take(now).is_none());
         queue.wake(now);
