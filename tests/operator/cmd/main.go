@@ -4,6 +4,7 @@ package main
 import (
 	"crypto/tls"
 	"flag"
+	"net/http"
 	"os"
 
 	"k8s.io/apimachinery/pkg/runtime"
@@ -39,7 +40,7 @@ func main() {
 	var webhookCertPath, webhookCertName, webhookCertKey, webhookHost string
 	var metricsAddr, metricsCertPath, metricsCertName, metricsCertKey, probeAddr string
 	var webhookPort int
-	var leaderElect, secureMetrics, enableHTTP2 bool
+	var leaderElect, secureMetrics, enableHTTP2, closeConnections bool
 	flag.StringVar(&metricsAddr, "metrics-bind-address", "0", "The address the metrics endpoint binds to. "+
 		"Use :8443 for HTTPS or :8080 for HTTP, or leave as 0 to disable the metrics service.")
 	flag.BoolVar(&secureMetrics, "metrics-secure", true,
@@ -59,6 +60,8 @@ func main() {
 	flag.StringVar(&webhookHost, "webhook-host", "", "The address the webhook server binds to; all if empty.")
 	flag.IntVar(&webhookPort, "webhook-port", 9443, "The port the webhook server listens on.")
 	flag.BoolVar(&enableHTTP2, "enable-http2", false, "Enable HTTP/2 for the metrics and webhook servers.")
+	flag.BoolVar(&closeConnections, "webhook-close-connections", false,
+		"Answer one request per connection, so that each takes a TLS handshake of its own.")
 	opts := zap.Options{Development: true}
 	opts.BindFlags(flag.CommandLine)
 	flag.Parse()
@@ -89,10 +92,15 @@ func main() {
 		metricsOptions.KeyName = metricsCertKey
 	}
 
+	webhookServer := webhook.NewServer(webhookOptions)
+	if closeConnections {
+		webhookServer = closingServer{webhookServer}
+	}
+
 	mgr, err := ctrl.NewManager(ctrl.GetConfigOrDie(), ctrl.Options{
 		Scheme:                 scheme,
 		Metrics:                metricsOptions,
-		WebhookServer:          webhook.NewServer(webhookOptions),
+		WebhookServer:          webhookServer,
 		HealthProbeBindAddress: probeAddr,
 		LeaderElection:         leaderElect,
 		LeaderElectionID:       "5f1d8a2c.example.certtool.dev",
@@ -126,4 +134,15 @@ func main() {
 		setupLog.Error(err, "Failed to run manager")
 		os.Exit(1)
 	}
+}
+
+// closingServer asks the client to end the connection with each answer.
+type closingServer struct{ webhook.Server }
+
+// Register serves a path as the server does, but for the connection.
+func (s closingServer) Register(path string, hook http.Handler) {
+	s.Server.Register(path, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Connection", "close")
+		hook.ServeHTTP(w, r)
+	}))
 }

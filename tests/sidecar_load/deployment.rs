@@ -1,0 +1,251 @@
+//! The operator's Deployment as processes: three Pods, each a manager and a sidecar that share a
+//! directory, behind one Service.
+
+use std::{
+    net::SocketAddr,
+    process::Command,
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use crate::{
+    balancer::Balancer,
+    files::LIMIT,
+    load::Load,
+    operator::{self, Manifests, Operator},
+    support::{self, ControlPlane, Process},
+    world::{World, address, metric, until},
+};
+
+pub const REPLICAS: usize = 3;
+
+/// What the sidecars are told, but for the directory and the issuer.
+const OPTIONS: &str = "--service operator-webhook-service.%N --listen 127.0.0.1:0";
+
+/// A sidecar of its own CA. `%N` is the namespace. Pairs are renewed long before they end: a
+/// process that gets no time on a machine that others use is not what is tested.
+pub fn own_ca(validity: &str, ca_validity: &str) -> String {
+    format!(
+        "{OPTIONS} --ca-secret %N/webhook-ca --validity {validity} --renew-at 0.12 --ca-validity {ca_validity} \
+         --webhook {} --webhook {} --crd {}",
+        operator::MUTATING,
+        operator::VALIDATING,
+        operator::CRD,
+    )
+}
+
+/// A control plane of this program's own, for one test at a time: the names of the operator's
+/// objects are fixed, and API servers are stopped.
+pub fn alone() -> MutexGuard<'static, ControlPlane> {
+    static ALONE: OnceLock<Mutex<ControlPlane>> = OnceLock::new();
+    let plane = ALONE.get_or_init(|| Mutex::new(ControlPlane::dedicated()));
+    plane.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub struct Deployment<'a> {
+    pub world: World<'a>,
+    pub pods: Vec<Pod>,
+    pub balancer: Balancer,
+    words: String,
+}
+
+/// One replica.
+pub struct Pod {
+    pub number: usize,
+    pub address: SocketAddr,
+    pub dir: String,
+    pub sidecar: Process,
+    /// Set before the sidecar is started again.
+    pub env: Vec<(String, String)>,
+    manager: Option<Operator>,
+    /// What the sidecars before this one counted.
+    issued_before: u64,
+}
+
+impl<'a> Deployment<'a> {
+    /// Three Pods that serve.
+    pub async fn start(cluster: &'a ControlPlane, words: &str) -> Self {
+        Self::prepared(cluster, words, async |_| {}).await
+    }
+
+    /// The same, in a world where something was done before the sidecars start. Their
+    /// directories are `serving-0` to `serving-2`.
+    pub async fn prepared(
+        cluster: &'a ControlPlane,
+        words: &str,
+        prepare: impl AsyncFnOnce(&World<'_>),
+    ) -> Self {
+        let world = World::on(cluster, "load", &format!("{words} --cert-dir serving")).await;
+        let service = support::next_cluster_ip();
+        cluster.apply(&operator::manifests(&Manifests {
+            cluster_ip: Some(service),
+            namespace: world.namespace.clone(),
+            port: support::service_port(),
+        }));
+        let crd = format!("crd/{}", operator::CRD);
+        cluster.kubectl(&["wait", "--for=condition=Established", &crd, "--timeout=30s"]);
+        prepare(&world).await;
+        let addresses: Vec<SocketAddr> = (0..REPLICAS)
+            .map(|_| (support::next_cluster_ip(), 9443).into())
+            .collect();
+        let mut pods = Vec::new();
+        for (number, address) in addresses.iter().enumerate() {
+            pods.push(Pod {
+                number,
+                address: *address,
+                dir: format!("serving-{number}"),
+                sidecar: Process::spawn(sidecar(&world, words, number, *address)),
+                env: Vec::new(),
+                manager: None,
+                issued_before: 0,
+            });
+        }
+        for pod in &mut pods {
+            pod.sidecar.wait_for("wrote a new pair", LIMIT);
+            pod.manager = Some(Operator::start(&operator::Options {
+                kubeconfig: Some(world.kubeconfig.clone()),
+                cert_dir: Some(world.path(&pod.dir)),
+                host: pod.address.ip(),
+                port: pod.address.port(),
+                args: ["--webhook-close-connections", "--zap-log-level=info"]
+                    .map(ToOwned::to_owned)
+                    .to_vec(),
+                ..operator::Options::default()
+            }));
+        }
+        let balancer = Balancer::start((service, support::service_port()).into(), addresses);
+        let deployment = Self {
+            world,
+            pods,
+            balancer,
+            words: words.to_owned(),
+        };
+        deployment.await_admission().await;
+        deployment
+    }
+
+    /// Until the API server gets through to the webhooks.
+    async fn await_admission(&self) {
+        let cluster = self.world.cluster;
+        for widget in [operator::WIDGET_V1, operator::WIDGET_V1BETA1] {
+            support::eventually(LIMIT, || async {
+                let args = ["create", "--dry-run=server", "-f", "-"];
+                let made = cluster.try_kubectl(&args, widget);
+                match made.status.success() {
+                    true => Ok(()),
+                    false => Err(String::from_utf8_lossy(&made.stderr).into_owned()),
+                }
+            })
+            .await;
+        }
+    }
+
+    pub fn load(&self) -> Load {
+        Load::start(&self.world.cluster.kubeconfig())
+    }
+
+    /// How many pairs the sidecars have written, the first ones included.
+    pub fn issued(&mut self) -> u64 {
+        self.pods.iter_mut().map(Pod::issued).sum()
+    }
+
+    /// The fingerprint of the CA that signs, as the Secret says.
+    pub fn signing_ca(&self) -> Option<String> {
+        let namespace = &self.world.namespace;
+        let args = ["get", "secret", "webhook-ca", "-n", namespace, "-o", "json"];
+        let output = self.world.cluster.try_kubectl(&args, "");
+        let secret: Value = serde_json::from_slice(&output.stdout).ok()?;
+        Some(secret["data"]["tls.crt"].as_str()?.to_owned())
+    }
+
+    /// Kills a sidecar with -9, and starts another one.
+    pub fn kill_sidecar(&mut self, number: usize) {
+        self.pods[number].sidecar.signal("KILL");
+        self.restart_sidecar(number);
+    }
+
+    /// Starts another sidecar, once the one before has ended.
+    pub fn restart_sidecar(&mut self, number: usize) {
+        let address = self.pods[number].address;
+        let mut command = sidecar(&self.world, &self.words, number, address);
+        let pod = &mut self.pods[number];
+        command.envs(pod.env.iter().cloned());
+        pod.sidecar.wait(LIMIT);
+        pod.issued_before = pod.issued();
+        pod.sidecar = Process::spawn(command);
+    }
+
+    /// Each manager serves what is on its disk, at last.
+    pub fn assert_served(&mut self) {
+        for pod in &mut self.pods {
+            let health = address(&mut pod.sidecar);
+            let deadline = Instant::now() + LIMIT;
+            while metric(&health, "certtool_sidecar_certificate_served") != Some(1.0) {
+                assert!(
+                    Instant::now() < deadline,
+                    "{} does not serve its pair:\n{}",
+                    pod.number,
+                    pod.sidecar.stderr()
+                );
+                thread::sleep(Duration::from_millis(50));
+            }
+        }
+    }
+
+    /// What the managers have logged of pairs that they could not load.
+    pub fn assert_no_mismatch(&self) {
+        for pod in &self.pods {
+            let log = pod.manager.as_ref().unwrap().log();
+            let torn = "private key does not match public key";
+            assert!(!log.contains(torn), "{}:\n{log}", pod.number);
+        }
+    }
+
+    pub fn said(&self) -> String {
+        let said = self.pods.iter().map(|pod| {
+            let said = pod.sidecar.stderr();
+            let said: Vec<_> = said.lines().rev().take(40).collect();
+            let said: Vec<_> = said.into_iter().rev().collect();
+            format!("-- sidecar {}\n{}\n", pod.number, said.join("\n"))
+        });
+        said.collect()
+    }
+}
+
+impl Drop for Deployment<'_> {
+    /// The next test's operator has the same names.
+    fn drop(&mut self) {
+        for (kind, name) in [
+            ("mutatingwebhookconfiguration", operator::MUTATING),
+            ("validatingwebhookconfiguration", operator::VALIDATING),
+            ("crd", operator::CRD),
+        ] {
+            let args = ["delete", kind, name, "--ignore-not-found"];
+            self.world.cluster.try_kubectl(&args, "");
+        }
+    }
+}
+
+impl Pod {
+    /// How many pairs this Pod has got.
+    pub fn issued(&mut self) -> u64 {
+        let said = self.sidecar.stderr();
+        self.issued_before + said.matches("wrote a new pair").count() as u64
+    }
+
+    /// Waits for one more.
+    pub fn await_renewal(&mut self) {
+        let before = self.issued();
+        until(|| (self.issued() > before).then_some(()));
+    }
+}
+
+fn sidecar(world: &World<'_>, words: &str, number: usize, address: SocketAddr) -> Command {
+    let words = format!("{words} --cert-dir serving-{number} --probe {address}");
+    let mut command = world.command(&words);
+    command.env("POD_NAME", format!("operator-{number}"));
+    command
+}

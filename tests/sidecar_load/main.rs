@@ -1,0 +1,33 @@
+//! Three replicas of the Go operator, each with a sidecar, under the load of an API server that
+//! makes a TLS handshake for each call, while leaves and CAs are replaced, and while things
+//! break. No request may fail.
+//!
+//! `CERTTOOL_LOAD_SECONDS` lengthens each run. `CERTTOOL_LOAD_RATE` is the number of creations a
+//! second (110), each of which is two admission requests, and a conversion or more for every
+//! fourth one, each over a connection of its own. The runs take turns.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    unreachable_pub
+)]
+
+#[path = "../requests/files.rs"]
+#[allow(dead_code)]
+mod files;
+#[path = "../support/operator.rs"]
+#[allow(dead_code)]
+mod operator;
+#[path = "../support/mod.rs"]
+mod support;
+#[path = "../sidecar/world.rs"]
+#[allow(dead_code)]
+mod world;
+
+mod balancer;
+mod deployment;
+mod faults;
+mod load;
+mod rotating;
+
+use files::Files;

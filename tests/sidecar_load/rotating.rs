@@ -1,0 +1,90 @@
+//! Leaves and CAs that are replaced, and nothing else that happens.
+
+use std::{
+    collections::BTreeSet,
+    fmt::Write as _,
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    deployment::{Deployment, alone, own_ca},
+    load::{at_least, rate},
+    support,
+};
+
+/// The longest that a run may take on a machine that others use.
+const LONGEST: Duration = Duration::from_secs(300);
+
+/// Waits until so many leaves and CAs were replaced, and time has passed; panics at the first
+/// failure. The number of both.
+fn await_changes(
+    deployment: &mut Deployment<'_>,
+    load: &crate::load::Load,
+    (leaves, cas): (u64, usize),
+    least: Duration,
+) -> (u64, usize) {
+    let started = Instant::now();
+    let first = deployment.issued();
+    let mut seen: BTreeSet<String> = deployment.signing_ca().into_iter().collect();
+    loop {
+        seen.extend(deployment.signing_ca());
+        let renewed = deployment.issued() - first;
+        let rotated = seen.len() - 1;
+        let elapsed = started.elapsed();
+        // A busy machine takes longer for as many requests.
+        let asked = load.admitted() >= rate() * least.as_secs();
+        if renewed >= leaves && rotated >= cas && asked && elapsed >= least {
+            return (renewed, rotated);
+        }
+        assert!(
+            elapsed < LONGEST,
+            "{renewed} renewals, {rotated} rotations, {} requests in {elapsed:?}\n{}",
+            load.admitted(),
+            deployment.said()
+        );
+        load.assert_none_failed();
+        thread::sleep(Duration::from_millis(500));
+    }
+}
+
+#[test]
+fn a_hundred_renewals_and_three_rotations_of_the_ca_fail_no_request() {
+    let cluster = alone();
+    support::run_within(LONGEST * 2, async {
+        let mut deployment = Deployment::start(&cluster, &own_ca("20s", "36s")).await;
+        let load = deployment.load();
+        let before = deployment.balancer.connections();
+        let (renewed, rotated) = await_changes(&mut deployment, &load, (101, 3), at_least(60));
+        let handshakes = deployment.balancer.connections() - before;
+        let sum = load.stop();
+        let said = deployment.said();
+        let mut report = String::new();
+        let _ = write!(
+            report,
+            "{} requests in {:.0} s, {handshakes} handshakes, {renewed} renewals, {rotated} rotations, {} failed",
+            sum.admitted,
+            sum.seconds,
+            sum.failures.len(),
+        );
+        println!("{report}");
+        assert!(
+            sum.failures.is_empty(),
+            "{report}\n{}\n{said}",
+            sum.failures.join("\n")
+        );
+        assert!(
+            sum.unreachable.is_empty(),
+            "{report}\n{}",
+            sum.unreachable.join("\n")
+        );
+        // No handshake is left out: an old connection would hide a failure.
+        assert!(handshakes >= sum.admitted * 2, "{report}");
+        assert!(
+            sum.admitted as f64 >= rate() as f64 * sum.seconds * 0.95,
+            "{report}"
+        );
+        deployment.assert_no_mismatch();
+        deployment.assert_served();
+    });
+}
