@@ -4,6 +4,7 @@
 use std::{
     net::SocketAddr,
     process::Command,
+    rc::Rc,
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
     thread,
     time::{Duration, Instant},
@@ -16,7 +17,7 @@ use crate::{
     files::LIMIT,
     load::Load,
     operator::{self, Manifests, Operator},
-    support::{self, ControlPlane, Process},
+    support::{self, Clock, ControlPlane, Process},
     world::{World, address, metric, until},
 };
 
@@ -58,8 +59,8 @@ pub struct Pod {
     pub address: SocketAddr,
     pub dir: String,
     pub sidecar: Process,
-    /// Set before the sidecar is started again.
-    pub env: Vec<(String, String)>,
+    /// What rules its next sidecar.
+    pub clock: Option<Rc<Clock>>,
     manager: Option<Operator>,
     /// What the sidecars before this one counted.
     issued_before: u64,
@@ -98,7 +99,7 @@ impl<'a> Deployment<'a> {
                 address: *address,
                 dir: format!("serving-{number}"),
                 sidecar: Process::spawn(sidecar(&world, words, number, *address)),
-                env: Vec::new(),
+                clock: None,
                 manager: None,
                 issued_before: 0,
             });
@@ -172,7 +173,9 @@ impl<'a> Deployment<'a> {
         let address = self.pods[number].address;
         let mut command = sidecar(&self.world, &self.words, number, address);
         let pod = &mut self.pods[number];
-        command.envs(pod.env.iter().cloned());
+        if let Some(clock) = &pod.clock {
+            clock.rule(&mut command);
+        }
         pod.sidecar.wait(LIMIT);
         pod.issued_before = pod.issued();
         pod.sidecar = Process::spawn(command);

@@ -6,6 +6,7 @@ use std::{
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::Command,
+    rc::Rc,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -18,7 +19,7 @@ use crate::{
     deployment::{Deployment, REPLICAS, alone, own_ca},
     files::LIMIT,
     load::at_least,
-    support::{self, ControlPlane},
+    support::{self, Clock, ControlPlane},
     world::{World, address, metric, until},
 };
 
@@ -96,6 +97,38 @@ fn an_api_server_that_restarts_fails_no_request_that_it_takes() {
 }
 
 #[test]
+fn a_clock_that_jumps_past_renewal_and_back_fails_no_request() {
+    let cluster = alone();
+    support::run_within(LONGEST, async {
+        let mut deployment = Deployment::start(&cluster, &settings()).await;
+        let clocks: Vec<_> = (0..REPLICAS).map(|_| Rc::new(Clock::new())).collect();
+        for (number, clock) in clocks.iter().enumerate() {
+            deployment.pods[number].clock = Some(Rc::clone(clock));
+            deployment.kill_sidecar(number);
+        }
+        deployment.assert_served();
+        let load = deployment.load();
+        let first = deployment.issued();
+        // One alone, then all of them; each time far past the renewal, almost to the end.
+        for (count, shift) in [(1, 15_000), (1, 0), (REPLICAS, 15_000), (REPLICAS, 0)] {
+            let pods = clocks.iter().zip(&mut deployment.pods).take(count);
+            for (clock, pod) in pods {
+                clock.set(shift);
+                pod.await_renewal();
+                pod.await_renewal();
+            }
+            load.assert_none_failed();
+            thread::sleep(Duration::from_secs(5));
+        }
+        let renewed = deployment.issued() - first;
+        deployment.assert_served();
+        load.assert_none_failed();
+        println!("{renewed} renewals, {} requests", load.stop().admitted);
+        deployment.assert_no_mismatch();
+    });
+}
+
+#[test]
 fn a_disk_that_is_full_for_a_while_keeps_the_old_pair_and_fails_no_request() {
     let cluster = alone();
     support::run_within(LONGEST, async {
@@ -113,9 +146,9 @@ fn a_disk_that_is_full_for_a_while_keeps_the_old_pair_and_fails_no_request() {
         assert_eq!(pod.issued(), before, "{}", pod.sidecar.stderr());
         let said = pod.sidecar.stderr();
         for words in [
-            "No space left on device",
+            "no space is left",
             "The old pair is kept",
-            "free some",
+            "Free some space",
         ] {
             assert!(said.contains(words), "{words:?}:\n{said}");
         }

@@ -10,7 +10,7 @@ use std::{
 use crate::{
     deployment::{Deployment, alone, own_ca},
     load::{at_least, rate},
-    support,
+    operator, support,
 };
 
 /// The longest that a run may take on a machine that others use.
@@ -87,4 +87,84 @@ fn a_hundred_renewals_and_three_rotations_of_the_ca_fail_no_request() {
         deployment.assert_no_mismatch();
         deployment.assert_served();
     });
+}
+
+#[test]
+fn a_hundred_other_configurations_on_the_same_ca_delay_no_rotation() {
+    const OTHERS: usize = 100;
+    let cluster = alone();
+    support::run_within(LONGEST * 2, async {
+        // The CA is replaced when it is asked for: each time, 103 objects get the next one first.
+        let mut words = own_ca("40s", "1h");
+        for number in 0..OTHERS {
+            let _ = write!(
+                words,
+                " --webhook validatingwebhookconfiguration/%N-{number}"
+            );
+        }
+        let mut deployment = Deployment::prepared(&cluster, &words, async |world| {
+            cluster.apply(&others(&world.namespace, OTHERS));
+        })
+        .await;
+        let load = deployment.load();
+        let (started, first) = (Instant::now(), deployment.issued());
+        for _ in 0..3 {
+            let before = deployment.signing_ca();
+            let world = &deployment.world;
+            world.admin("ca rotate --secret %N/webhook-ca --now").done();
+            let rotating = Instant::now();
+            while deployment.signing_ca() == before {
+                assert!(rotating.elapsed() < LONGEST / 3, "{}", deployment.said());
+                load.assert_none_failed();
+                thread::sleep(Duration::from_millis(300));
+            }
+            for pod in &mut deployment.pods {
+                pod.await_renewal();
+            }
+            println!("a rotation took {:.1} s", rotating.elapsed().as_secs_f64());
+        }
+        while started.elapsed() < at_least(0) {
+            thread::sleep(Duration::from_secs(1));
+            load.assert_none_failed();
+        }
+        let renewed = deployment.issued() - first;
+        let sum = load.stop();
+        println!(
+            "{} requests in {:.0} s, {renewed} renewals, 3 rotations of a CA in {} objects, {} failed",
+            sum.admitted,
+            sum.seconds,
+            OTHERS + 3,
+            sum.failures.len(),
+        );
+        assert!(sum.failures.is_empty(), "{}", sum.failures.join("\n"));
+        deployment.assert_no_mismatch();
+        deployment.assert_served();
+        let left = format!("--selector=other={}", deployment.world.namespace);
+        cluster.kubectl(&["delete", "validatingwebhookconfigurations", &left]);
+    });
+}
+
+/// Configurations of webhooks of the same Service that nobody calls.
+fn others(namespace: &str, count: usize) -> String {
+    let service = operator::SERVICE;
+    let mut text = String::new();
+    for number in 0..count {
+        let _ = write!(
+            text,
+            "---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingWebhookConfiguration
+metadata: {{name: {namespace}-{number}, labels: {{other: {namespace}}}}}
+webhooks:
+- name: other.example.certtool.dev
+  admissionReviewVersions: [v1]
+  sideEffects: None
+  failurePolicy: Fail
+  clientConfig: {{service: {{namespace: {namespace}, name: {service}, path: /other}}}}
+  rules:
+  - {{apiGroups: [other.example.certtool.dev], apiVersions: [v1], resources: [others], operations: [CREATE]}}
+"
+        );
+    }
+    text
 }
