@@ -30,6 +30,7 @@ mod output;
 mod pair;
 mod policy;
 mod progress;
+mod rbac;
 mod report;
 mod root;
 mod runtime;

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use time::Duration;
 
 use super::error::PolicyError;
+use super::facts::Lookups;
 use super::ip_range::IpRange;
 use super::lifetime::MaximumLifetime;
 use super::pattern::{DnsPattern, ServicePattern, TextPattern, WildcardPattern};
@@ -279,6 +280,21 @@ impl Policy {
             .collect::<Result<_, _>>()
             .map_err(|error| plain(error.to_string()))?;
         Self::try_from(document).map_err(|error| plain(error.to_string()))
+    }
+
+    /// What its rules may have to find out in the cluster.
+    #[must_use]
+    pub fn lookups(&self) -> Lookups {
+        let mut lookups = Lookups::default();
+        for Rule(rule) in &self.0.rules {
+            lookups.access |= rule.requester.access_review;
+            if !rule.names.services.is_empty() {
+                let check = rule.names.service_check;
+                lookups.services |= check != ServiceCheck::None;
+                lookups.pods |= check == ServiceCheck::SelectsPod;
+            }
+        }
+        lookups
     }
 
     /// The signers whose requests it decides about.

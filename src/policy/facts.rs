@@ -53,6 +53,17 @@ impl fmt::Display for Question {
     }
 }
 
+/// The kinds of questions that a policy may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Lookups {
+    /// [`Question::Service`]
+    pub services: bool,
+    /// [`Question::Pod`]
+    pub pods: bool,
+    /// [`Question::SignerAccess`]
+    pub access: bool,
+}
+
 /// A Service, as far as a decision needs it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Service {

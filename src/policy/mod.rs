@@ -37,7 +37,7 @@ mod words;
 
 pub use document::{DEFAULT_POLICY, InlinePolicy, Policy};
 pub use error::PolicyError;
-pub use facts::{Facts, Pod, Question, Service};
+pub use facts::{Facts, Lookups, Pod, Question, Service};
 pub use refusal::Refusal;
 pub use request::Request;
 pub use terms::Terms;

@@ -126,9 +126,7 @@ pub(super) fn run(
 ) -> anyhow::Result<ExitStatus> {
     let options = args.options()?;
     if let Some(account) = &args.rbac_for {
-        let objects = rbac::manifests(&options, account);
-        let documents: Result<Vec<String>, _> = objects.iter().map(serde_yaml::to_string).collect();
-        printer.raw(documents?.join("---\n").as_bytes())?;
+        super::rbac::print(&rbac::manifests(&options, account), printer)?;
         return Ok(ExitStatus::Done);
     }
     runtime::current_thread()?.block_on(async {

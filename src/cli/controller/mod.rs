@@ -1,5 +1,7 @@
 //! `certtool controller`.
 
+mod rbac;
+
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::kubernetes::KubernetesArgs;
 use super::{ExitStatus, Printer, UsageError, input, logs, runtime};
+use crate::NamespacedName;
 use crate::cluster::Cluster;
 use crate::controller::config::{AuthoritySource, Config, Signer};
 use crate::controller::{self, LeaderElection, Options};
@@ -43,6 +46,9 @@ pub(super) struct Controller {
     /// How long a leader that says nothing is still the leader
     #[arg(long, value_name = "DURATION", default_value = "12s", value_parser = lease_duration)]
     lease_duration: Duration,
+    /// Print the RBAC that a ServiceAccount needs for this configuration, and end
+    #[arg(long, value_name = "NAMESPACE/NAME", conflicts_with = "check")]
+    rbac_for: Option<NamespacedName>,
 }
 
 /// Longer than a watch stays silent.
@@ -68,6 +74,19 @@ pub(super) fn run(
             "signers": config.signers.iter().map(describe).collect::<Vec<_>>(),
         });
         printer.result(&data, || render(&config))?;
+        return Ok(ExitStatus::Done);
+    }
+    if let Some(account) = &args.rbac_for {
+        // In a cluster it is the default.
+        let lease = args.leader_elect.unwrap_or(true).then(|| NamespacedName {
+            namespace: args
+                .leader_election_namespace
+                .clone()
+                .unwrap_or_else(|| account.namespace.clone()),
+            name: args.leader_election_name.clone(),
+        });
+        let objects = rbac::manifests(&config, lease.as_ref(), account);
+        super::rbac::print(&objects, printer)?;
         return Ok(ExitStatus::Done);
     }
     let listener = listen(&args.listen)?;

@@ -1,0 +1,190 @@
+//! The rights that a configuration of the controller needs, and no others, as manifests.
+
+use serde_json::Value;
+
+use crate::NamespacedName;
+use crate::cli::rbac::Rules;
+use crate::controller::config::{AuthoritySource, Config, Signer};
+use crate::policy::Lookups;
+
+const REQUESTS: &str = "certificates.k8s.io";
+const SECRETS: (&str, &[&str]) = ("", &["secrets"]);
+const LEASES: (&str, &[&str]) = ("coordination.k8s.io", &["leases"]);
+const EVENTS: (&str, &[&str]) = ("events.k8s.io", &["events"]);
+/// Where Events about objects in no namespace are.
+const DEFAULT: &str = "default";
+
+/// Roles and their bindings; `lease` is what the replicas elect their leader by.
+pub(super) fn manifests(
+    config: &Config,
+    lease: Option<&NamespacedName>,
+    account: &NamespacedName,
+) -> Vec<Value> {
+    let mut rules = Rules::default();
+    requests(&mut rules, &config.signers);
+    for signer in &config.signers {
+        authority(&mut rules, &signer.authority);
+    }
+    if let Some(lease) = lease {
+        let namespace = Some(lease.namespace.as_str());
+        rules.add(namespace, LEASES, &["get", "patch"], &[&lease.name]);
+        // A create cannot be limited by name.
+        rules.add(namespace, LEASES, &["create"], &[]);
+    }
+    if config.observability.events {
+        if !config.signers.is_empty() {
+            rules.add(Some(DEFAULT), EVENTS, &["create"], &[]);
+        }
+        rules.add(Some(&account.namespace), EVENTS, &["create"], &[]);
+    }
+    rules.manifests("certtool", account)
+}
+
+/// What is needed to decide and to sign.
+fn requests(rules: &mut Rules, signers: &[Signer]) {
+    if signers.is_empty() {
+        return;
+    }
+    let of = |resources: &'static [&'static str]| (REQUESTS, resources);
+    let all: Vec<&str> = signers.iter().map(Signer::name).collect();
+    let approving = signers.iter().filter(|signer| signer.approve);
+    let approves: Vec<&str> = approving.clone().map(Signer::name).collect();
+    let watched = of(&["certificatesigningrequests"]);
+    rules.add(None, watched, &["get", "list", "watch"], &[]);
+    if !approves.is_empty() {
+        let approval = of(&["certificatesigningrequests/approval"]);
+        rules.add(None, approval, &["update"], &[]);
+        rules.add(None, of(&["signers"]), &["approve"], &approves);
+    }
+    let status = of(&["certificatesigningrequests/status"]);
+    rules.add(None, status, &["update"], &[]);
+    rules.add(None, of(&["signers"]), &["sign"], &all);
+    let asked = approving.map(|signer| signer.policy().lookups());
+    let asked = asked.fold(Lookups::default(), |one, other| Lookups {
+        services: one.services || other.services,
+        pods: one.pods || other.pods,
+        access: one.access || other.access,
+    });
+    if asked.services {
+        rules.add(None, ("", &["services"]), &["get"], &[]);
+    }
+    if asked.pods {
+        rules.add(None, ("", &["pods"]), &["get"], &[]);
+    }
+    if asked.access {
+        let reviews = ("authorization.k8s.io", ["subjectaccessreviews"].as_slice());
+        rules.add(None, reviews, &["create"], &[]);
+    }
+}
+
+fn authority(rules: &mut Rules, authority: &AuthoritySource) {
+    match authority {
+        AuthoritySource::Managed(managed) => {
+            let secret = &managed.secret;
+            let namespace = Some(secret.namespace.as_str());
+            rules.add(namespace, SECRETS, &["get", "patch"], &[&secret.name]);
+            rules.add(namespace, SECRETS, &["create"], &[]);
+        }
+        AuthoritySource::Secret(secret) => {
+            rules.add(Some(&secret.namespace), SECRETS, &["get"], &[&secret.name]);
+        }
+        AuthoritySource::Files { .. } => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn rules(signers: &str, role: &str, namespace: &Value) -> Vec<String> {
+        let text =
+            format!("apiVersion: certtool.dev/v1alpha1\nkind: ControllerConfig\n{signers}\n");
+        let config = Config::from_yaml(&text).unwrap();
+        let name = |text: &str| text.parse::<NamespacedName>().unwrap();
+        let objects = manifests(&config, Some(&name("ops/lease")), &name("ops/bot"));
+        let mut found = objects.iter().filter(|object| {
+            object["kind"] == role && object["metadata"]["namespace"] == *namespace
+        });
+        let rules = found.next().map_or_else(Vec::new, |object| {
+            assert_eq!(objects.len() % 2, 0);
+            object["rules"].as_array().unwrap().clone()
+        });
+        let words = |value: &Value| -> Vec<String> {
+            let words = value.as_array().into_iter().flatten();
+            words
+                .map(|word| word.as_str().unwrap().to_owned())
+                .collect()
+        };
+        let line = |rule: &Value| {
+            let fields = ["resources", "verbs", "resourceNames"].map(|field| words(&rule[field]));
+            fields.map(|words| words.join(",")).join(" ")
+        };
+        rules.iter().map(line).collect()
+    }
+
+    #[test]
+    fn a_signer_takes_the_rights_that_its_policy_and_its_ca_need() {
+        let shipped = "signers: [{name: a.io/x, authority: {managed: {secret: ca/one}}}]";
+        assert_eq!(
+            rules(shipped, "ClusterRole", &Value::Null),
+            [
+                "certificatesigningrequests get,list,watch ",
+                "certificatesigningrequests/approval update ",
+                "signers approve a.io/x",
+                "certificatesigningrequests/status update ",
+                "signers sign a.io/x",
+                "services get ",
+                "pods get ",
+            ]
+        );
+        assert_eq!(
+            rules(shipped, "Role", &json!("ca")),
+            ["secrets get,patch one", "secrets create "]
+        );
+        assert_eq!(
+            rules(shipped, "Role", &json!("ops")),
+            ["leases get,patch lease", "leases create ", "events create "]
+        );
+        assert_eq!(
+            rules(shipped, "Role", &json!("default")),
+            ["events create "]
+        );
+    }
+
+    #[test]
+    fn what_is_switched_off_takes_no_right() {
+        let signs = "signers: [{name: a.io/x, approve: false, authority: {secret: ops/one}}]\n\
+                     observability: {events: false}";
+        assert_eq!(
+            rules(signs, "ClusterRole", &Value::Null),
+            [
+                "certificatesigningrequests get,list,watch ",
+                "certificatesigningrequests/status update ",
+                "signers sign a.io/x",
+            ]
+        );
+        assert_eq!(
+            rules(signs, "Role", &json!("ops")),
+            [
+                "secrets get one",
+                "leases get,patch lease",
+                "leases create "
+            ]
+        );
+        assert!(rules(signs, "Role", &json!("default")).is_empty());
+    }
+
+    #[test]
+    fn a_policy_that_asks_for_access_takes_that_right() {
+        let reviews = "signers: [{name: a.io/x, authority: {files: {certificate: c, key: k}}, \
+                       policy: {rules: [{name: r, requester: {groups: [devs], accessReview: true}, \
+                       names: {dns: [x.y]}, usages: {allowed: [server auth]}, \
+                       keys: [ecdsa-p256], lifetime: {maximum: 1d}}]}}]";
+        let cluster = rules(reviews, "ClusterRole", &Value::Null);
+        assert_eq!(cluster.last().unwrap(), "subjectaccessreviews create ");
+        assert!(!cluster.iter().any(|rule| rule.contains("services")));
+        assert!(rules(reviews, "Role", &json!("ca")).is_empty());
+    }
+}
