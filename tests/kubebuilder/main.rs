@@ -10,6 +10,7 @@
 #[path = "../support/operator.rs"]
 #[allow(clippy::unwrap_used, clippy::panic, dead_code, unreachable_pub)]
 mod operator;
+#[allow(dead_code)]
 mod project;
 #[path = "../support/mod.rs"]
 mod support;

@@ -31,7 +31,7 @@ pub fn repository() -> &'static Path {
 }
 
 /// What a script of the repository prints: the path of what it has built, by now or earlier.
-fn built(script: &str, args: &[&str]) -> PathBuf {
+pub fn built(script: &str, args: &[&str]) -> PathBuf {
     let mut command = Command::new(repository().join("scripts").join(script));
     command.args(args);
     let output = support::output(command, Duration::from_secs(580));
@@ -58,28 +58,40 @@ fn path() -> &'static str {
 }
 
 impl Project {
+    /// `config/test` is the project's `config/default` on a machine without kube-proxy.
     pub fn new() -> Self {
+        Self::over("../default", ControlPlane::dedicated())
+    }
+
+    /// The same over another directory of the project.
+    pub fn over(base: &str, cluster: ControlPlane) -> Self {
         let home = tempfile::tempdir().unwrap();
         let address = SocketAddr::from((support::next_cluster_ip(), support::service_port()));
-        let config = repository().join("tests/operator/config");
-        for entry in walkdir::WalkDir::new(&config) {
-            let entry = entry.unwrap();
-            let to = entry.path().strip_prefix(config.parent().unwrap()).unwrap();
-            let to = home.path().join(to);
-            if entry.file_type().is_dir() {
-                fs::create_dir_all(to).unwrap();
-            } else {
-                fs::copy(entry.path(), to).unwrap();
-            }
-        }
+        copy(
+            &repository().join("tests/operator/config"),
+            &home.path().join("config"),
+        );
         fs::create_dir(home.path().join("config/test")).unwrap();
         let overlay = home.path().join("config/test/kustomization.yaml");
-        fs::write(overlay, overlay_for(address)).unwrap();
+        fs::write(overlay, overlay_for(base, address)).unwrap();
         Self {
             home,
-            cluster: ControlPlane::dedicated(),
+            cluster,
             address,
         }
+    }
+
+    pub fn cluster(&self) -> &ControlPlane {
+        &self.cluster
+    }
+
+    pub fn path(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// Of the webhook's Service.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     pub fn port(&self) -> u16 {
@@ -177,7 +189,7 @@ impl Project {
 
 /// `config/default` for a machine without kube-proxy: the Service's address is one of this
 /// machine, and the API server connects to it.
-fn overlay_for(address: SocketAddr) -> String {
+fn overlay_for(base: &str, address: SocketAddr) -> String {
     let (ip, port) = (address.ip(), address.port());
     let webhook = "/webhooks/0/clientConfig/service/port";
     let conversion = "/spec/conversion/webhook/clientConfig/service/port";
@@ -199,5 +211,18 @@ fn overlay_for(address: SocketAddr) -> String {
         patch("ValidatingWebhookConfiguration", ".*", webhook, &port),
         patch("CustomResourceDefinition", ".*", conversion, &port),
     ];
-    format!("resources: [../default]\npatches:\n{}", patches.concat())
+    format!("resources: [{base}]\npatches:\n{}", patches.concat())
+}
+
+/// A directory with all that is in it.
+pub fn copy(from: &Path, to: &Path) {
+    for entry in walkdir::WalkDir::new(from) {
+        let entry = entry.unwrap();
+        let to = to.join(entry.path().strip_prefix(from).unwrap());
+        if entry.file_type().is_dir() {
+            fs::create_dir_all(to).unwrap();
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
+    }
 }

@@ -1,0 +1,326 @@
+//! `manifests/sidecar` in a kubebuilder project, as the README and `docs/sidecar.md` add it.
+
+use std::{fs, process::Command, time::Duration};
+
+use serde_json::{Value, json};
+
+use crate::{
+    Account, LIMIT,
+    built::{block, build, documents, roles},
+    cluster, controller,
+    operator::{self, Operator},
+    pod::{self, Pod},
+    project::{Project, copy, repository},
+    security::assert_confined,
+    support::{self, Process},
+};
+
+const MANAGER: &str = "operator-controller-manager";
+const MOUNTED: &str = "/tmp/k8s-webhook-server/serving-certs";
+
+/// The project with an overlay `config/certtool`, in which `..` has certtool's sources beside it.
+fn project(overlay: &str) -> Project {
+    let project = Project::over("../certtool", cluster());
+    let sources = project.path().join("certtool/manifests");
+    copy(&repository().join("manifests"), &sources);
+    let dir = project.path().join("config/certtool");
+    fs::create_dir(&dir).unwrap();
+    let overlay = overlay.replace("path/to/certtool", "../../certtool");
+    fs::write(dir.join("kustomization.yaml"), overlay).unwrap();
+    project
+}
+
+/// The manager's pod, with the sidecar in it, not started yet.
+async fn deploy(project: &Project) -> Pod {
+    let cluster = project.cluster();
+    let (manifests, objects) = build(&project.path().join("config/test"));
+    let namespace = json!({
+        "apiVersion": "v1", "kind": "Namespace",
+        "metadata": {
+            "name": operator::NAMESPACE,
+            "labels": { "pod-security.kubernetes.io/enforce": "restricted" },
+        },
+    });
+    cluster.try_kubectl(&["create", "-f", "-"], &namespace.to_string());
+    let words = ["apply", "--validate=strict", "-f", "-"];
+    let applied = cluster.try_kubectl(&words, &manifests);
+    let stderr = String::from_utf8_lossy(&applied.stderr);
+    assert!(applied.status.success(), "{stderr}");
+    let mut pods = pod::of_deployment(cluster, operator::NAMESPACE, MANAGER, 1).await;
+    let mut pod = pods.remove(0);
+    pod.listens_at(9443, project.address());
+    is_as_documented(&pod);
+    roles_are_what_the_options_need(&pod, &objects);
+    pod
+}
+
+fn is_as_documented(pod: &Pod) {
+    let spec = &pod.object["spec"];
+    let sidecar = pod.container("certtool");
+    assert_eq!(spec["initContainers"][0], *sidecar);
+    assert_eq!(sidecar["restartPolicy"], "Always");
+    assert_confined(spec, sidecar);
+    let volumes = spec["volumes"].as_array().unwrap();
+    let volumes: Vec<_> = volumes
+        .iter()
+        .filter(|volume| volume["name"] == "webhook-certs")
+        .collect();
+    assert_eq!(
+        volumes,
+        [
+            &json!({ "name": "webhook-certs", "emptyDir": { "medium": "Memory", "sizeLimit": "1Mi" } })
+        ]
+    );
+    let mounts = |name: &str| {
+        let mounts = pod.container(name)["volumeMounts"].as_array().unwrap();
+        let mut at = mounts.iter().filter(|mount| mount["mountPath"] == MOUNTED);
+        at.next().unwrap().clone()
+    };
+    assert_eq!(mounts("certtool")["readOnly"], Value::Null);
+    assert_eq!(mounts("manager")["readOnly"], true);
+    assert_eq!(mounts("manager")["name"], "webhook-certs");
+}
+
+/// `--rbac-for` with the container's own options prints the roles of the components.
+fn roles_are_what_the_options_need(pod: &Pod, objects: &[Value]) {
+    let account = format!("{}/{}", pod.namespace(), pod.account());
+    let mut command = support::certtool(pod.kubeconfig().parent().unwrap());
+    command.args(pod.plain_args("certtool"));
+    command.args(["--rbac-for", &account]);
+    let output = support::output(command, LIMIT);
+    assert!(output.status.success(), "{output:?}");
+    let printed = documents(std::str::from_utf8(&output.stdout).unwrap());
+    assert_eq!(roles(objects, "certtool-sidecar-"), roles(&printed, ""));
+}
+
+fn start_manager(project: &Project, pod: &Pod) -> Operator {
+    Operator::start(&operator::Options {
+        kubeconfig: Some(pod.kubeconfig()),
+        cert_dir: Some(pod.volume("webhook-certs")),
+        host: project.address().ip(),
+        port: project.address().port(),
+        ..operator::Options::default()
+    })
+}
+
+/// Starts the containers in the kubelet's order: the manager once the sidecar has started.
+async fn start(project: &Project, pod: &Pod) -> (Process, Operator) {
+    let mut sidecar = pod.start("certtool");
+    sidecar.wait_for("health and metrics", LIMIT);
+    pod.passes("certtool", "startupProbe").await;
+    let manager = start_manager(project, pod);
+    pod.passes("certtool", "livenessProbe").await;
+    pod.passes("certtool", "readinessProbe").await;
+    (sidecar, manager)
+}
+
+fn serial(pod: &Pod) -> String {
+    let mut command = Command::new("openssl");
+    let file = pod.volume("webhook-certs").join("tls.crt");
+    command.args(["x509", "-noout", "-serial", "-in"]).arg(file);
+    String::from_utf8(support::output(command, LIMIT).stdout).unwrap()
+}
+
+/// It renews when it is asked to, and keeps its pair when it is started again.
+async fn renews_and_restarts(pod: &Pod, mut sidecar: Process) -> Process {
+    let first = serial(pod);
+    sidecar.signal("USR1");
+    support::eventually(LIMIT, || async {
+        match serial(pod) == first {
+            true => Err("the first certificate".to_owned()),
+            false => Ok(()),
+        }
+    })
+    .await;
+    let second = serial(pod);
+    sidecar.terminate(LIMIT);
+    let sidecar = pod.start("certtool");
+    pod.passes("certtool", "readinessProbe").await;
+    assert_eq!(serial(pod), second);
+    sidecar
+}
+
+async fn until_event(project: &Project, pod: &Pod, reason: &str) {
+    support::eventually(LIMIT, || async {
+        let words = ["get", "events", "-n", operator::NAMESPACE, "-o", "json"];
+        let list: Value = serde_json::from_str(&project.cluster().kubectl(&words)).unwrap();
+        let mut events = list["items"].as_array().unwrap().iter();
+        let found = events.any(|event| {
+            event["reason"] == reason
+                && event["involvedObject"]["uid"] == pod.object["metadata"]["uid"]
+        });
+        found
+            .then_some(())
+            .ok_or_else(|| format!("no {reason}: {list}"))
+    })
+    .await;
+}
+
+fn account<'a>(project: &'a Project, pod: &Pod) -> Account<'a> {
+    Account {
+        cluster: project.cluster(),
+        namespace: operator::NAMESPACE.to_owned(),
+        name: pod.account().to_owned(),
+        roles: "certtool-sidecar-",
+    }
+}
+
+fn certificates_in(project: &Project, kind: &str, name: &str, path: &str) -> usize {
+    let path = format!("jsonpath={{{path}}}");
+    let bundle = project.cluster().kubectl(&["get", kind, name, "-o", &path]);
+    let bundle = String::from_utf8(controller::decode(&bundle)).unwrap();
+    bundle.matches("BEGIN CERTIFICATE").count()
+}
+
+#[test]
+fn with_a_ca_of_its_own_the_project_works_with_the_rights_it_needs_and_no_more() {
+    support::run_within(Duration::from_secs(240), async {
+        let overlay = block("docs/sidecar.md", "config/certtool/kustomization.yaml");
+        let project = project(&overlay);
+        let pod = deploy(&project).await;
+        let (sidecar, manager) = start(&project, &pod).await;
+        project.works().await;
+        let sidecar = renews_and_restarts(&pod, sidecar).await;
+        until_event(&project, &pod, "CertificateIssued").await;
+        project.works().await;
+
+        // The next CA is in every bundle before it signs.
+        project.shell("certtool ca rotate --secret operator-system/webhook-ca");
+        let client = ".webhooks[0].clientConfig.caBundle";
+        for (kind, name, path) in [
+            ("mutatingwebhookconfiguration", operator::MUTATING, client),
+            (
+                "validatingwebhookconfiguration",
+                operator::VALIDATING,
+                client,
+            ),
+            (
+                "crd",
+                operator::CRD,
+                ".spec.conversion.webhook.clientConfig.caBundle",
+            ),
+        ] {
+            support::eventually(LIMIT, || async {
+                match certificates_in(&project, kind, name, path) {
+                    2 => Ok(()),
+                    other => Err(format!("{other} CAs in {kind}")),
+                }
+            })
+            .await;
+        }
+        project.works().await;
+        account(&project, &pod).has_what_it_needs_and_no_more();
+        drop((sidecar, manager));
+    });
+}
+
+#[test]
+fn the_readme_adds_it_in_ten_lines() {
+    let overlay = block("README.md", "config/certtool/kustomization.yaml");
+    assert!(overlay.lines().count() <= 10, "{overlay}");
+    support::run(async {
+        let project = project(&overlay);
+        // The operator of the tests converts, too, which the README's is silent about.
+        let pod = deploy(&project).await;
+        let (_sidecar, _manager) = start(&project, &pod).await;
+        let client = ".webhooks[0].clientConfig.caBundle";
+        support::eventually(LIMIT, || async {
+            let kind = "validatingwebhookconfiguration";
+            match certificates_in(&project, kind, operator::VALIDATING, client) {
+                1 => Ok(()),
+                _ => Err("no caBundle".to_owned()),
+            }
+        })
+        .await;
+        assert_eq!(account(&project, &pod).denied(), Default::default());
+    });
+}
+
+#[test]
+fn with_the_controllers_signer_the_project_works_with_the_rights_it_needs_and_no_more() {
+    support::run_within(Duration::from_secs(240), async {
+        let overlay = block(
+            "docs/sidecar.md",
+            "config/certtool/kustomization.yaml: a signer",
+        );
+        let project = project(&overlay);
+        let replicas = controller::replicas(project.cluster()).await;
+        let signing = replicas[0].start("controller");
+        let pod = deploy(&project).await;
+        let (sidecar, manager) = start(&project, &pod).await;
+        let annotation = "certtool.dev/inject-ca-from-signer";
+        let objects = format!(
+            "--webhook {} --webhook {} --crd {}",
+            operator::MUTATING,
+            operator::VALIDATING,
+            operator::CRD
+        );
+        for (kind, name) in [
+            ("mutatingwebhookconfiguration", operator::MUTATING),
+            ("validatingwebhookconfiguration", operator::VALIDATING),
+            ("crd", operator::CRD),
+        ] {
+            let words = ["get", kind, name, "-o", "json"];
+            let object: Value = serde_json::from_str(&project.cluster().kubectl(&words)).unwrap();
+            assert_eq!(
+                object["metadata"]["annotations"][annotation],
+                "example.com/serving"
+            );
+        }
+        project.shell(&format!(
+            "certtool inject --cluster {objects} --ca-secret certtool-system/serving-ca"
+        ));
+        project.works().await;
+        let sidecar = renews_and_restarts(&pod, sidecar).await;
+        until_event(&project, &pod, "CertificateIssued").await;
+        project.works().await;
+        account(&project, &pod).has_what_it_needs_and_no_more();
+        drop((sidecar, manager, signing));
+    });
+}
+
+/// Another signer's name: one line.
+#[test]
+fn one_annotation_chooses_the_signer() {
+    let overlay = block(
+        "docs/sidecar.md",
+        "config/certtool/kustomization.yaml: a signer",
+    );
+    let other = overlay.replace("example.com/serving", "other.example.org/hooks");
+    assert_ne!(overlay, other);
+    let project = project_without_cluster(&other);
+    let (text, objects) = build(&project.path().join("config/certtool"));
+    assert!(!text.contains("example.com/serving"), "{text}");
+    let kinds: Vec<_> = objects
+        .iter()
+        .filter(|object| {
+            let annotations = &object["metadata"]["annotations"];
+            annotations["certtool.dev/inject-ca-from-signer"] == "other.example.org/hooks"
+        })
+        .map(|object| object["kind"].as_str().unwrap())
+        .collect();
+    for kind in [
+        "CustomResourceDefinition",
+        "MutatingWebhookConfiguration",
+        "ValidatingWebhookConfiguration",
+    ] {
+        assert!(kinds.contains(&kind), "{kinds:?}");
+    }
+}
+
+fn project_without_cluster(overlay: &str) -> tempfile::TempDir {
+    let home = tempfile::tempdir().unwrap();
+    copy(
+        &repository().join("tests/operator/config"),
+        &home.path().join("config"),
+    );
+    copy(
+        &repository().join("manifests"),
+        &home.path().join("certtool/manifests"),
+    );
+    let dir = home.path().join("config/certtool");
+    fs::create_dir(&dir).unwrap();
+    let overlay = overlay.replace("path/to/certtool", "../../certtool");
+    fs::write(dir.join("kustomization.yaml"), overlay).unwrap();
+    home
+}
