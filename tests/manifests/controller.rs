@@ -389,6 +389,10 @@ fn a_configuration_of_ones_own_has_the_rights_it_needs_and_no_more() {
         let printed = printed(&config).into_iter().map(|role| role.to_string());
         let printed: Vec<_> = printed.collect();
         fs::write(dir.join("rbac.yaml"), printed.join("\n---\n")).unwrap();
+        let client = Client::new(cluster).await;
+        // An entry of somebody else's, where the trust bundle is to be.
+        let words = ["create", "configmap", "serving-trust", "-n", "shop"];
+        cluster.kubectl(&[words.as_slice(), &["--from-literal=ca.crt=mine"]].concat());
         let pods = deploy(cluster, &dir).await;
         let admin = |words: &str| {
             let mut command = support::certtool(home.path());
@@ -401,7 +405,9 @@ fn a_configuration_of_ones_own_has_the_rights_it_needs_and_no_more() {
         admin("ca init --secret certtool-system/company-ca");
         let mut process = pods[0].start("controller");
         process.wait_for("the CA: Created", LIMIT);
-        let client = Client::new(cluster).await;
+        event(cluster, "shop", "NotCerttools", "serving-trust").await;
+        cluster.kubectl(&["delete", "configmap", "serving-trust", "-n", "shop"]);
+        until_trusted(cluster, 1).await;
         client.asks("early", "hook.shop");
         process.wait_for("Service hook.shop does not exist", LIMIT);
         client.service("hook");
@@ -417,9 +423,31 @@ fn a_configuration_of_ones_own_has_the_rights_it_needs_and_no_more() {
         pods[0].write("configuration", "controller.yaml", "signers: 1");
         event(cluster, NAMESPACE, "ConfigurationRefused", pods[0].name()).await;
         admin("ca rotate --secret certtool-system/serving-ca");
-        process.wait_for("the CA: Took", LIMIT);
+        until_trusted(cluster, 2).await;
         account(cluster).has_what_it_needs_and_no_more();
     });
+}
+
+/// Waits until so many CAs are in the ConfigMap for clients.
+async fn until_trusted(cluster: &ControlPlane, count: usize) {
+    support::eventually(LIMIT, || async {
+        let words = [
+            "get",
+            "configmap",
+            "serving-trust",
+            "-n",
+            "shop",
+            "-o",
+            "yaml",
+        ];
+        let found = cluster.try_kubectl(&words, "").stdout;
+        let found = String::from_utf8(found).unwrap();
+        match found.matches("BEGIN CERTIFICATE").count() {
+            number if number == count => Ok(()),
+            _ => Err(format!("not {count} CAs: {found}")),
+        }
+    })
+    .await;
 }
 
 /// The right to ask for certificates of `example.com/internal`.

@@ -4,11 +4,12 @@ use serde_json::Value;
 
 use crate::NamespacedName;
 use crate::cli::rbac::Rules;
-use crate::controller::config::{AuthoritySource, Config, Signer};
+use crate::controller::config::{AuthoritySource, Config, Signer, TrustBundle};
 use crate::policy::Lookups;
 
 const REQUESTS: &str = "certificates.k8s.io";
 const SECRETS: (&str, &[&str]) = ("", &["secrets"]);
+const CONFIG_MAPS: (&str, &[&str]) = ("", &["configmaps"]);
 const LEASES: (&str, &[&str]) = ("coordination.k8s.io", &["leases"]);
 const EVENTS: (&str, &[&str]) = ("events.k8s.io", &["events"]);
 /// Where Events about objects in no namespace are.
@@ -22,8 +23,15 @@ pub(super) fn manifests(
 ) -> Vec<Value> {
     let mut rules = Rules::default();
     requests(&mut rules, &config.signers);
+    let bundles = config
+        .signers
+        .iter()
+        .filter_map(|s| s.trust_bundle.as_ref());
     for signer in &config.signers {
         authority(&mut rules, &signer.authority);
+    }
+    for bundle in bundles.clone() {
+        trust_bundle(&mut rules, bundle);
     }
     if let Some(lease) = lease {
         let namespace = Some(lease.namespace.as_str());
@@ -35,7 +43,10 @@ pub(super) fn manifests(
         if !config.signers.is_empty() {
             rules.add(Some(DEFAULT), EVENTS, &["create"], &[]);
         }
-        rules.add(Some(&account.namespace), EVENTS, &["create"], &[]);
+        let namespaces = bundles.flat_map(|bundle| &bundle.namespaces);
+        for namespace in namespaces.chain([&account.namespace]) {
+            rules.add(Some(namespace), EVENTS, &["create"], &[]);
+        }
     }
     rules.manifests("certtool", account)
 }
@@ -74,6 +85,15 @@ fn requests(rules: &mut Rules, signers: &[Signer]) {
     if asked.access {
         let reviews = ("authorization.k8s.io", ["subjectaccessreviews"].as_slice());
         rules.add(None, reviews, &["create"], &[]);
+    }
+}
+
+fn trust_bundle(rules: &mut Rules, bundle: &TrustBundle) {
+    for namespace in &bundle.namespaces {
+        let namespace = Some(namespace.as_str());
+        let verbs = ["get", "patch"];
+        rules.add(namespace, CONFIG_MAPS, &verbs, &[&bundle.config_map]);
+        rules.add(namespace, CONFIG_MAPS, &["create"], &[]);
     }
 }
 
@@ -150,6 +170,23 @@ mod tests {
         assert_eq!(
             rules(shipped, "Role", &json!("default")),
             ["events create "]
+        );
+    }
+
+    #[test]
+    fn a_trust_bundle_takes_rights_where_it_is_published() {
+        let published = "signers: [{name: a.io/x, authority: {secret: ca/one}, \
+                         trustBundle: {configMap: trust, namespaces: [shop, ops]}}]";
+        let bundle = ["configmaps get,patch trust", "configmaps create "];
+        let events = "events create ";
+        assert_eq!(
+            rules(published, "Role", &json!("shop")),
+            [bundle.as_slice(), &[events]].concat()
+        );
+        let lease = ["leases get,patch lease", "leases create "];
+        assert_eq!(
+            rules(published, "Role", &json!("ops")),
+            [bundle.as_slice(), &lease, &[events]].concat()
         );
     }
 
