@@ -160,7 +160,7 @@ fn recorded(data: &Data, text: &[u8]) -> Result<CaState, Problem> {
     Ok(state)
 }
 
-fn parse_record(text: &[u8]) -> Result<Record, Problem> {
+pub(super) fn parse_record(text: &[u8]) -> Result<Record, Problem> {
     #[derive(serde::Deserialize)]
     struct Versioned {
         version: u32,

@@ -34,12 +34,13 @@ fn path(namespace: &str) -> String {
 }
 
 /// The ConfigMap, if there is one.
-async fn find(site: &Site<'_>, namespace: &str) -> Option<Value> {
+pub async fn find(site: &Site<'_>, namespace: &str) -> Option<Value> {
     let path = format!("{}/trust", path(namespace));
     site.api("GET", &path, &Value::Null).await.ok()
 }
 
-async fn until(site: &Site<'_>, namespace: &str, is: impl Fn(&str) -> bool) -> Value {
+/// The ConfigMap once its entry satisfies.
+pub async fn until(site: &Site<'_>, namespace: &str, is: impl Fn(&str) -> bool) -> Value {
     support::eventually(SOON, || async {
         let found = find(site, namespace).await.unwrap_or_default();
         match is(found["data"]["ca.crt"].as_str().unwrap_or_default()) {
@@ -56,13 +57,13 @@ async fn change(site: &Site<'_>, namespace: &str, patch: Value) {
 }
 
 /// An entry of the CA's Secret.
-async fn ca(site: &Site<'_>, entry: &str) -> String {
+pub async fn ca(site: &Site<'_>, entry: &str) -> String {
     let secret = site.secret().await;
     String::from_utf8(decode(&secret["data"][entry])).unwrap()
 }
 
-/// One replica, and the account that it runs as.
-async fn managed<'a>(name: &str, namespaces: &[&str]) -> (Site<'a>, PathBuf) {
+/// A site with a managed CA that is published, and an account to run as.
+pub async fn managed(name: &str, namespaces: &[&str]) -> (Site<'static>, PathBuf) {
     let site = Site::new(name).await;
     let mut all = vec![site.namespace.as_str()];
     all.extend(namespaces);
@@ -71,7 +72,7 @@ async fn managed<'a>(name: &str, namespaces: &[&str]) -> (Site<'a>, PathBuf) {
     (site, account)
 }
 
-fn start(site: &Site<'_>, account: &std::path::Path) -> Controller {
+pub fn start(site: &Site<'_>, account: &std::path::Path) -> Controller {
     site.start_with(account, "--leader-elect=false")
 }
 

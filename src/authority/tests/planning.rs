@@ -7,11 +7,11 @@ use time::{Duration, OffsetDateTime};
 use super::fixtures::{NOW, SECRET, Stored, make, settings, steady};
 use crate::authority::{
     CaState, LeafDue, NotNow, Observation, Phase, ROTATE_ANNOTATION, ReadBack, Reason, Settings,
-    Standing, Step, Waiting, Warning, check_continuity, plan, plan_first, warnings,
+    Standing, Step, Waiting, Warning, check_continuity, plan, plan_first, still_trusted, warnings,
 };
 use crate::pki::{
     Authority, CaConstraint, CaSpec, Certificate, DistinguishedName, Grant, KeyAlgorithm, Lifetime,
-    NameConstraints, PrivateKey, San, Usage,
+    NameConstraints, PrivateKey, San, TrustBundle, Usage,
 };
 
 fn holds() -> Observation {
@@ -562,5 +562,35 @@ fn a_repair_keeps_trusting_what_could_still_be_read_until_it_ends() {
     assert_eq!(
         plan(&state, &settings, &holds(), at(31)),
         Step::Drop(due.into_iter().collect())
+    );
+}
+
+#[test]
+fn a_repair_trusts_nothing_that_somebody_else_put_there() {
+    let (mut secret, settings) = steady();
+    let b = make(&settings, 2, NOW);
+    let state = secret.change(|state| {
+        let started = state.started(b.clone(), Reason::Scheduled, &settings, NOW);
+        started.proven(NOW).switched(&settings, NOW)
+    });
+    let a = state.retired[0].certificate.clone();
+    let b = b.certificate().clone();
+    assert_eq!(
+        TrustBundle::new(still_trusted(&secret.data)),
+        TrustBundle::new([a.clone(), b.clone()])
+    );
+    let other = make(&settings, 9, NOW).certificate().to_pem();
+    secret.set("tls.crt", other.as_bytes());
+    secret.set("ca.crt", other.as_bytes());
+    assert_eq!(still_trusted(&secret.data), [a]);
+    secret.set("ca.crt", format!("{other}{}", b.to_pem()).as_bytes());
+    assert!(still_trusted(&secret.data).contains(&b));
+    // Without a record nobody can tell them apart.
+    secret.set("authority.json", b"{");
+    assert_eq!(
+        TrustBundle::new(still_trusted(&secret.data))
+            .certificates()
+            .len(),
+        3
     );
 }

@@ -7,11 +7,11 @@ use anyhow::{Context, bail};
 use time::OffsetDateTime;
 
 use super::{Init, make, show};
-use crate::authority::{CaState, Changes, entry};
+use crate::authority::{CaState, Changes, still_trusted};
 use crate::cli::kubernetes::KubernetesArgs;
 use crate::cli::{ExitStatus, Printer, input, runtime};
 use crate::cluster::{Cluster, Mode, SecretData, SecretName, Written};
-use crate::pki::{Authority, Certificate, TrustBundle};
+use crate::pki::Authority;
 
 pub(super) fn run(
     args: &Init,
@@ -43,7 +43,8 @@ pub(super) fn run(
             None => make(&order.0, order.1)?,
         };
         let authority = Arc::new(authority);
-        let old = there.as_ref().map(readable).unwrap_or_default();
+        let old = there.as_ref().map(|there| still_trusted(&there.data));
+        let old = old.unwrap_or_default();
         let state = CaState::repaired(Arc::clone(&authority), old, now);
         let mode = args.dry_run.mode();
         if mode != Mode::Plan {
@@ -68,15 +69,6 @@ fn check_replaceable(args: &Init, secret: &SecretName, data: &SecretData) -> any
         );
     }
     Ok(())
-}
-
-/// What can still be read of the CAs that were trusted.
-fn readable(data: &SecretData) -> Vec<Certificate> {
-    let entries = [entry::CERT, entry::BUNDLE, entry::RETIRED];
-    let texts = entries.iter().filter_map(|entry| data.data.get(*entry));
-    texts
-        .flat_map(|text| TrustBundle::usable(text).0.certificates().to_vec())
-        .collect()
 }
 
 async fn write(
