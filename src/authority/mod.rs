@@ -19,6 +19,7 @@
 //! * A CA leaves the bundle when nothing that it signed can still be valid, or nothing serves
 //!   it any more. For that the longest life of its leaves is in the record, and
 //!   [`Authority::issue`](crate::pki::Authority::issue) keeps to it.
+//! * A clock that is far from the API server's takes no step and signs nothing.
 //! * The private key of a CA that signs no more is gone from the Secret with the same write.
 //! * A Secret that does not add up is an error that names the repair, never a reason for a
 //!   new CA.
@@ -36,7 +37,9 @@ mod trust;
 mod write;
 
 pub use phase::{Phase, Prospect};
-pub use plan::{Observation, ReadBack, Step, Waiting, check_continuity, plan, plan_first};
+pub use plan::{
+    Observation, ReadBack, Step, Waiting, check_continuity, clock_apart, plan, plan_first,
+};
 pub use problem::{Broken, Problem};
 pub use read::read;
 pub use repair::still_trusted;

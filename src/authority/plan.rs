@@ -198,6 +198,18 @@ pub fn plan(state: &CaState, settings: &Settings, seen: &Observation, now: Offse
     {
         return Step::LongerLeaves;
     }
+    let wait = |until, what| Step::Wait { until, what };
+    let soon = now.saturating_add(settings.pace());
+    if let Some(apart) = clock_apart(seen.server_time, settings, now) {
+        let proven = state
+            .next
+            .as_ref()
+            .is_some_and(|next| next.published.is_some());
+        return match &seen.read_back {
+            ReadBack::Lacking(lacking) if proven => Step::Unprove(lacking.clone()),
+            _ => wait(soon, Waiting::Clock(apart)),
+        };
+    }
     match (state.request, &state.next) {
         // What is prepared may have leaked with the rest.
         (Some(Request::Now), _) => return Step::Start(Reason::Forced),
@@ -205,17 +217,13 @@ pub fn plan(state: &CaState, settings: &Settings, seen: &Observation, now: Offse
         (Some(Request::Rotate), Some(_)) => return Step::Absorb,
         (None, _) => {}
     }
-    let clock = clock_trouble(seen, settings, now);
-    let stopping = state.retired.iter().any(super::Retired::is_stopping);
-    if stopping && clock.is_none() {
+    if state.retired.iter().any(super::Retired::is_stopping) {
         return Step::Stop;
     }
     let over = spent(state, settings, seen, now);
-    if !over.is_empty() && clock.is_none() {
+    if !over.is_empty() {
         return Step::Drop(over);
     }
-    let wait = |until, what| Step::Wait { until, what };
-    let soon = now.saturating_add(settings.pace());
     if let Some(next) = &state.next {
         let validity = next.authority.certificate().validity;
         // Prepared long ago and never used: it would be due as soon as it signs.
@@ -226,15 +234,14 @@ pub fn plan(state: &CaState, settings: &Settings, seen: &Observation, now: Offse
             (ReadBack::Unknown, _) => wait(soon, Waiting::Objects(Vec::new())),
             (ReadBack::Lacking(lacking), Some(_)) => Step::Unprove(lacking.clone()),
             (ReadBack::Lacking(lacking), None) => wait(soon, Waiting::Objects(lacking.clone())),
-            (ReadBack::Holds, None) => clock.map_or(Step::Prove, |clock| wait(soon, clock)),
+            (ReadBack::Holds, None) => Step::Prove,
             // Recorded by a clock that was ahead: by ours it would never be over.
             (ReadBack::Holds, Some(at)) if at > now.saturating_add(settings.skew) => Step::Prove,
             (ReadBack::Holds, Some(at)) => {
                 let until = at.saturating_add(settings.settle);
-                match clock {
-                    _ if now < until => wait(until, Waiting::Settle),
-                    Some(clock) => wait(soon, clock),
-                    None => Step::Switch,
+                match now < until {
+                    true => wait(until, Waiting::Settle),
+                    false => Step::Switch,
                 }
             }
         };
@@ -249,11 +256,6 @@ pub fn plan(state: &CaState, settings: &Settings, seen: &Observation, now: Offse
     let due = settings.rotates_at(&state.current);
     if now >= due {
         return Step::Start(Reason::Scheduled);
-    }
-    if (stopping || !over.is_empty())
-        && let Some(clock) = clock
-    {
-        return wait(soon, clock);
     }
     match state.retired.iter().map(|retired| retired.leaves_end).min() {
         Some(end) if end < due => wait(end, Waiting::Drain),
@@ -287,11 +289,16 @@ fn spent(
         .collect()
 }
 
-/// The API server's clock decides what has expired. One that is far from ours means that
-/// nothing must be done that depends on how much time has passed.
-fn clock_trouble(seen: &Observation, settings: &Settings, now: OffsetDateTime) -> Option<Waiting> {
-    let apart = now - seen.server_time?;
+/// How far this clock is from the API server's, if that is so far that nothing must be done
+/// that depends on how much time has passed: no step of a rotation, no signature. The API
+/// server's clock decides what has expired.
+#[must_use]
+pub fn clock_apart(
+    server_time: Option<OffsetDateTime>,
+    settings: &Settings,
+    now: OffsetDateTime,
+) -> Option<Duration> {
+    let apart = now - server_time?;
     // HTTP dates have whole seconds.
-    (apart.abs() > settings.skew.saturating_add(Duration::seconds(2)))
-        .then_some(Waiting::Clock(apart))
+    (apart.abs() > settings.skew.saturating_add(Duration::seconds(2))).then_some(apart)
 }

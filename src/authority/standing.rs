@@ -27,6 +27,7 @@ pub struct Standing {
     fresh: Duration,
     settle: Duration,
     skew: Duration,
+    apart: Option<Duration>,
 }
 
 /// Who signs, and from when on its certificates are safe to use.
@@ -48,6 +49,11 @@ pub enum NotNow {
     /// The state is too old.
     #[error("the CA's Secret was read {0} s ago; read it again before signing")]
     Stale(i64),
+    /// The clock is wrong, or was set back since.
+    #[error(
+        "this machine's clock and the API server's are {0} s apart; what is signed now would have the wrong dates, so set the clock"
+    )]
+    Clock(i64),
     /// The CA is out of date.
     #[error("the CA ended at {0}; nothing that it signs is valid")]
     Ended(OffsetDateTime),
@@ -153,7 +159,15 @@ impl Standing {
             fresh: settings.fresh,
             settle: settings.settle,
             skew: settings.skew,
+            apart: None,
         }
+    }
+
+    /// The same with what [`clock_apart`](super::clock_apart) says: then nothing is signed.
+    #[must_use]
+    pub fn with_clock(mut self, apart: Option<Duration>) -> Self {
+        self.apart = apart;
+        self
     }
 
     /// The CA to sign with at `now`, which has to be the instant from which the certificate's
@@ -165,6 +179,10 @@ impl Standing {
     pub fn signing(&self, now: OffsetDateTime) -> Result<Signing, NotNow> {
         if self.published.is_none() && !self.holds {
             return Err(NotNow::Unproven);
+        }
+        let set_back = self.read_at - now;
+        if let Some(apart) = self.apart.or((set_back > self.skew).then_some(set_back)) {
+            return Err(NotNow::Clock(apart.whole_seconds().saturating_abs()));
         }
         if now > self.read_at.saturating_add(self.fresh) {
             return Err(NotNow::Stale((now - self.read_at).whole_seconds()));

@@ -12,6 +12,7 @@ use super::call::Call;
 use super::error::{Error, Result};
 use super::patience::Patience;
 use crate::pki::{Certificate, TrustBundle};
+use super::server_clock::ServerClock;
 
 /// How to reach the cluster, as given on the command line.
 #[derive(Debug, Clone, Default)]
@@ -34,6 +35,7 @@ pub struct Cluster {
     busy: Arc<RwLock<()>>,
     /// What is done when the API server does not answer; without it, that is an error.
     patience: Option<Arc<Patience>>,
+    clock: ServerClock,
     /// The API server's URL.
     pub server: http::Uri,
     /// The namespace of `--namespace` or the context.
@@ -104,10 +106,14 @@ impl Cluster {
         let namespace = config.default_namespace.clone();
         let tls_server_name = config.tls_server_name.clone();
         let roots = config.root_cert.clone().map(Arc::from);
-        let client = kube::Client::try_from(config)
-            .map_err(|error| Error::Kubeconfig(super::error::causes(&error)))?;
+        let clock = ServerClock::default();
+        let client = kube::client::ClientBuilder::try_from(config)
+            .map_err(|error| Error::Kubeconfig(super::error::causes(&error)))?
+            .with_layer(&clock.layer())
+            .build();
         Ok(Self {
             client,
+            clock,
             busy: Arc::default(),
             patience,
             server,
@@ -130,6 +136,13 @@ impl Cluster {
     /// The client itself, for what kube's crates do with one.
     pub(crate) fn client(&self) -> kube::Client {
         self.client.clone()
+    }
+
+    /// The API server's time, to about a second: what its last answer said, and how long ago
+    /// that was. `None` before the first answer.
+    #[must_use]
+    pub fn server_time(&self) -> Option<time::OffsetDateTime> {
+        self.clock.now()
     }
 
     /// Keeps [`Cluster::settled`] waiting.

@@ -24,6 +24,7 @@ mod request_watch;
 mod requests;
 mod secrets;
 mod server;
+mod server_clock;
 mod verdict;
 mod watching;
 mod write;

@@ -161,7 +161,8 @@ fn keeper(signer: &Signer, cluster: &Cluster) -> Option<Keeper> {
             )
         }
     };
-    Some(Keeper::new(cluster.clone(), secret.clone(), settings))
+    let keeper = Keeper::new(cluster.clone(), secret.clone(), settings);
+    Some(keeper.checking_the_clock())
 }
 
 /// One step, as the leader; `waits` is what people may have to do something about.

@@ -107,7 +107,9 @@ impl<'a> Bundles<'a> {
             let found = self.cluster.get_config_map(name).await?;
             let text = found.as_ref().and_then(|found| found.data.get(self.key));
             let is_ours = found.as_ref().is_none_or(ConfigMap::is_ours);
-            let now = OffsetDateTime::now_utc();
+            // By the API server's clock: by one that is ahead, valid certificates would leave.
+            let now = self.cluster.server_time();
+            let now = now.unwrap_or_else(OffsetDateTime::now_utc);
             let text = match trust.plan_entry(text.map(String::as_str), is_ours, now) {
                 EntryPlan::Keep => return Ok(()),
                 EntryPlan::NotOurs => return Err(found.map_or(Trouble::Outrun, Trouble::NotOurs)),

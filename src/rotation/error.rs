@@ -35,6 +35,11 @@ pub enum Error {
         "the objects that may trust a CA of before could not be looked at, and without that none is made: {0}"
     )]
     Unseen(String),
+    /// The clock is wrong, and a CA is to be made.
+    #[error(
+        "this machine's clock and the API server's are {} s apart: no CA is made with such dates, so set the clock", .0.whole_seconds().saturating_abs()
+    )]
+    Clock(time::Duration),
     /// Others keep changing the Secret.
     #[error(
         "the Secret {0} was changed by others each time it was to be written; trying again later"
@@ -48,7 +53,7 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Cluster(error) => error.is_transient(),
-            Self::Outrun(_) | Self::Unseen(_) => true,
+            Self::Outrun(_) | Self::Unseen(_) | Self::Clock(_) => true,
             _ => false,
         }
     }

@@ -8,7 +8,7 @@ use super::error::{Error, Result};
 use super::injectables::Published;
 use crate::authority::{
     CaState, Changes, Observation, Settings, Standing, Step, Trust, Waiting, check_continuity,
-    plan, plan_first, read,
+    clock_apart, plan, plan_first, read,
 };
 use crate::cluster::{Cluster, SecretData, SecretName, Written};
 use crate::pki::{Authority, PrivateKey};
@@ -24,6 +24,7 @@ pub struct Keeper {
     settings: Settings,
     /// The CA that was read last: if the Secret is gone or holds another one, that is noticed.
     known: Option<String>,
+    checks_clock: bool,
 }
 
 /// What a tick found and did.
@@ -52,6 +53,13 @@ pub enum Done {
     Took(Step),
 }
 
+impl Tick {
+    fn with_clock(mut self, apart: Option<Duration>) -> Self {
+        self.standing = self.standing.with_clock(apart);
+        self
+    }
+}
+
 /// The Secret as it was read.
 struct Found {
     data: SecretData,
@@ -69,7 +77,16 @@ impl Keeper {
             secret,
             settings,
             known: None,
+            checks_clock: false,
         }
+    }
+
+    /// Compares `now` of each tick with the API server's clock: one that is far off takes no step
+    /// and signs nothing. For whoever's `now` is the present.
+    #[must_use]
+    pub fn checking_the_clock(mut self) -> Self {
+        self.checks_clock = true;
+        self
     }
 
     /// How it rotates.
@@ -111,14 +128,17 @@ impl Keeper {
             let seen = Observation {
                 read_back: published.read_back.clone(),
                 in_use: published.in_use.clone(),
-                server_time: None,
+                server_time: self.server_time(),
             };
-            let step = plan(&found.state, &self.settings, &seen, clock());
+            let now = clock();
+            let apart = clock_apart(seen.server_time, &self.settings, now);
+            let step = plan(&found.state, &self.settings, &seen, now);
             let new = match &step {
                 Step::Wait { until, what } => {
                     let wait = *until - clock();
                     let waiting = Some(what.clone());
-                    return Ok(self.ended(found, published, waiting, wait));
+                    let ended = self.ended(found, published, waiting, wait);
+                    return Ok(ended.with_clock(apart));
                 }
                 step => self.next_state(&found.state, step, clock())?,
             };
@@ -126,7 +146,8 @@ impl Keeper {
             if let Some(data) = self.write(&found, &new).await? {
                 let state = self.parse(&data)?;
                 self.known = Some(state.current.authority.certificate().fingerprint());
-                return Ok(self.wrote(state, &found, step, published, read_at));
+                let wrote = self.wrote(state, &found, step, published, read_at);
+                return Ok(wrote.with_clock(apart));
             }
         }
         Err(Error::Outrun(self.secret.clone()))
@@ -159,6 +180,9 @@ impl Keeper {
         if !self.settings.rotate && self.known.is_none() {
             return Err(Error::Missing(self.secret.clone()));
         }
+        if let Some(apart) = clock_apart(self.server_time(), &self.settings, clock()) {
+            return Err(Error::Clock(apart));
+        }
         let seen = match &self.known {
             Some(_) => Vec::new(),
             None => publish(None).await?.seen,
@@ -182,6 +206,12 @@ impl Keeper {
             created: true,
             read_at,
         }))
+    }
+
+    fn server_time(&self) -> Option<OffsetDateTime> {
+        self.checks_clock
+            .then(|| self.cluster.server_time())
+            .flatten()
     }
 
     fn next_state(&self, state: &CaState, step: &Step, now: OffsetDateTime) -> Result<CaState> {

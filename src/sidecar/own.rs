@@ -58,7 +58,8 @@ impl OwnIssuer {
         }
         Self {
             label: format!("Secret {}", own.secret),
-            keeper: Keeper::new(cluster.clone(), own.secret.clone(), own.settings.clone()),
+            keeper: Keeper::new(cluster.clone(), own.secret.clone(), own.settings.clone())
+                .checking_the_clock(),
             objects,
             own,
             cluster,

@@ -18,6 +18,7 @@ mod user;
 
 mod approving;
 mod checking;
+mod clocks;
 mod damaged;
 mod escaping;
 mod faults;

@@ -4,6 +4,7 @@ use std::{
     io::{Read, Write},
     net::TcpStream,
     path::PathBuf,
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -153,12 +154,23 @@ impl<'a> Site<'a> {
     }
 
     pub fn start_with(&self, kubeconfig: &std::path::Path, more: &str) -> Controller {
+        self.start_changed(kubeconfig, more, |_| {})
+    }
+
+    /// The same with another environment.
+    pub fn start_changed(
+        &self,
+        kubeconfig: &std::path::Path,
+        more: &str,
+        change: impl FnOnce(&mut Command),
+    ) -> Controller {
         let port = support::free_port();
         let words = format!(
             "controller --config config/controller.yaml --listen 127.0.0.1:{port} --log-format json {more}"
         );
         let mut command = self.command(&words);
         command.env("KUBECONFIG", kubeconfig);
+        change(&mut command);
         let mut controller = Controller {
             process: Process::spawn(command),
             port,

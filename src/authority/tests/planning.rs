@@ -7,7 +7,8 @@ use time::{Duration, OffsetDateTime};
 use super::fixtures::{NOW, SECRET, Stored, make, settings, steady};
 use crate::authority::{
     CaState, LeafDue, NotNow, Observation, Phase, ROTATE_ANNOTATION, ReadBack, Reason, Settings,
-    Standing, Step, Waiting, Warning, check_continuity, plan, plan_first, still_trusted, warnings,
+    Standing, Step, Waiting, Warning, check_continuity, clock_apart, plan, plan_first,
+    still_trusted, warnings,
 };
 use crate::pki::{
     Authority, CaConstraint, CaSpec, Certificate, DistinguishedName, Grant, KeyAlgorithm, Lifetime,
@@ -593,4 +594,50 @@ fn a_repair_trusts_nothing_that_somebody_else_put_there() {
             .len(),
         3
     );
+}
+
+#[test]
+fn a_wrong_clock_begins_nothing_and_signs_nothing() {
+    let (mut secret, settings) = steady();
+    let wrong = |seen: Observation| Observation {
+        server_time: Some(NOW),
+        ..seen
+    };
+    let due = at(29);
+    let clock = Waiting::Clock(Duration::days(29));
+    let state = secret.state();
+    assert_eq!(
+        plan(&state, &settings, &holds(), due),
+        Step::Start(Reason::Scheduled)
+    );
+    waits(&plan(&state, &settings, &wrong(holds()), due), &clock);
+    // A lack is noticed all the same: then the settle time starts over.
+    let b = make(&settings, 2, NOW);
+    let proven = secret.change(|state| {
+        let started = state.started(b, Reason::Scheduled, &settings, NOW);
+        started.proven(NOW)
+    });
+    assert!(matches!(
+        plan(&proven, &settings, &wrong(lacking()), due),
+        Step::Unprove(_)
+    ));
+    // As far apart as clocks may be, and whole seconds in the API server's.
+    let limit = settings.skew + Duration::seconds(2);
+    for sign in [1, -1] {
+        let now = NOW + limit * sign;
+        assert_eq!(clock_apart(Some(NOW), &settings, now), None);
+        let now = NOW + (limit + Duration::MILLISECOND) * sign;
+        assert_eq!(clock_apart(Some(NOW), &settings, now), Some(now - NOW));
+    }
+    let standing = Standing::of(&state, &settings, &ReadBack::Holds, NOW);
+    assert!(standing.signing(NOW).is_ok());
+    let hour = Duration::HOUR;
+    let apart = standing.clone().with_clock(Some(-hour));
+    assert_eq!(apart.signing(NOW).unwrap_err(), NotNow::Clock(3600));
+    // Set back since it was read: it would count as fresh for an hour.
+    assert_eq!(
+        standing.signing(NOW - hour).unwrap_err(),
+        NotNow::Clock(3600)
+    );
+    assert!(standing.signing(NOW - settings.skew).is_ok());
 }
