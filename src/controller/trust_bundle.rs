@@ -77,7 +77,10 @@ impl<'a> Bundles<'a> {
         let mut published = Published::nothing();
         let Some(trust) = trust else {
             for name in &self.config_maps {
-                let found = self.cluster.get_config_map(name).await?;
+                let found = match self.find(name).await {
+                    Err(Trouble::Refused(error)) => return Err(error.into()),
+                    found => found.unwrap_or_default(),
+                };
                 let text = found.as_ref().and_then(|found| found.data.get(self.key));
                 let seen = text.map(|text| TrustBundle::usable(text.as_bytes()).0);
                 let seen = seen.unwrap_or_default();
@@ -87,7 +90,7 @@ impl<'a> Bundles<'a> {
             return Ok(published);
         };
         let each = stream::iter(&self.config_maps)
-            .map(|name| async move { (name, self.publish_in(name, trust).await) });
+            .map(|name| async move { (name, self.publish_into(name, trust).await) });
         let each: Vec<_> = each.buffered(AT_ONCE).collect().await;
         let lacking = each
             .into_iter()
@@ -102,9 +105,22 @@ impl<'a> Bundles<'a> {
         Ok(published)
     }
 
-    async fn publish_in(&self, name: &ConfigMapName, trust: &Trust) -> Result<(), Trouble> {
+    /// The ConfigMap; says of a namespace without a Role whether it is there at all.
+    async fn find(&self, name: &ConfigMapName) -> Result<Option<ConfigMap>, Trouble> {
+        match self.cluster.get_config_map(name).await {
+            Err(forbidden @ Error::Forbidden { .. }) => {
+                match self.cluster.has_namespace(&name.namespace).await {
+                    Ok(false) => Err(Trouble::NoNamespace),
+                    _ => Err(Trouble::Refused(forbidden)),
+                }
+            }
+            found => Ok(found?),
+        }
+    }
+
+    async fn publish_into(&self, name: &ConfigMapName, trust: &Trust) -> Result<(), Trouble> {
         for _ in 0..ATTEMPTS {
-            let found = self.cluster.get_config_map(name).await?;
+            let found = self.find(name).await?;
             let text = found.as_ref().and_then(|found| found.data.get(self.key));
             let is_ours = found.as_ref().is_none_or(ConfigMap::is_ours);
             // By the API server's clock: by one that is ahead, valid certificates would leave.

@@ -23,6 +23,7 @@ mod damaged;
 mod escaping;
 mod faults;
 mod faulty;
+mod killed;
 mod leading;
 mod masses;
 mod publishing;

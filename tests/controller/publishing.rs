@@ -13,12 +13,35 @@ use crate::{
     world::{Controller, SOON, Site},
 };
 
-/// What publishing needs, in each of the namespaces.
+/// What publishing needs in each of the namespaces.
 pub fn publishes() -> [PolicyRule; 2] {
     let config_maps = |verbs| support::rule(&[""], &["configmaps"], verbs);
     let mut known = config_maps(&["get", "patch"]);
     known.resource_names = Some(vec!["trust".to_owned()]);
     [config_maps(&["create"]), known]
+}
+
+/// What it needs to tell a namespace that is not there from one where it may do nothing.
+fn looks_for(namespaces: &[&str]) -> PolicyRule {
+    let mut rule = support::rule(&[""], &["namespaces"], &["get"]);
+    rule.resource_names = Some(namespaces.iter().map(|&name| name.to_owned()).collect());
+    rule
+}
+
+/// Lets the account publish in another namespace.
+fn grant(site: &Site<'_>, namespace: &str) {
+    let metadata = json!({ "name": "keeper", "namespace": namespace });
+    let api = "rbac.authorization.k8s.io";
+    let role = json!({
+        "apiVersion": format!("{api}/v1"), "kind": "Role", "metadata": metadata,
+        "rules": publishes(),
+    });
+    let binding = json!({
+        "apiVersion": format!("{api}/v1"), "kind": "RoleBinding", "metadata": metadata,
+        "roleRef": { "apiGroup": api, "kind": "Role", "name": "keeper" },
+        "subjects": [{ "kind": "ServiceAccount", "name": "keeper", "namespace": site.namespace }],
+    });
+    site.cluster.apply(&format!("{role}\n---\n{binding}\n"));
 }
 
 /// The field of a signer that publishes in these namespaces.
@@ -68,7 +91,10 @@ pub async fn managed(name: &str, namespaces: &[&str]) -> (Site<'static>, PathBuf
     let mut all = vec![site.namespace.as_str()];
     all.extend(namespaces);
     let fields = format!("    limits: {{maximum: 1d}}\n{}", trust_bundle(&all));
-    let account = site.manage("settle: 2s", &fields, &publishes()).await;
+    let looks = [looks_for(&all)];
+    let account = site
+        .manage("settle: 2s", &fields, (&publishes(), &looks))
+        .await;
     (site, account)
 }
 
@@ -83,6 +109,7 @@ fn the_bundle_is_made_in_each_namespace_kept_and_there_before_a_new_ca_signs() {
         let second = cluster.namespace("clients").await;
         let absent = format!("{second}-absent");
         let (site, account) = managed("trust", &[&second, &absent]).await;
+        grant(&site, &second);
         let mut controller = start(&site, &account);
         let pod = site.pod("hook").await;
         // A namespace without clients holds nothing up, and is said once.
@@ -118,6 +145,10 @@ fn the_bundle_is_made_in_each_namespace_kept_and_there_before_a_new_ca_signs() {
         site.api("POST", "/api/v1/namespaces", &namespace)
             .await
             .unwrap();
+        controller
+            .process
+            .wait_for("resources: [\\\"configmaps\\\"]", SOON);
+        grant(&site, &absent);
         until(&site, &absent, |text| text == own).await;
 
         let old = ca(&site, "tls.crt").await;
@@ -155,6 +186,7 @@ fn an_entry_of_somebody_elses_is_left_alone_and_holds_the_ca_up() {
         let cluster = support::control_plane();
         let second = cluster.namespace("theirs").await;
         let (site, account) = managed("theirs", &[&second]).await;
+        grant(&site, &second);
         let theirs = |data: Value| json!({ "metadata": { "name": "trust" }, "data": data });
         let taken = theirs(json!({ "ca.crt": "theirs" }));
         site.api("POST", &path(&second), &taken).await.unwrap();
@@ -221,12 +253,8 @@ fn a_ca_of_somebody_elses_is_published_too_and_what_it_replaces_stays() {
                 .wait_for("not trusted everywhere yet", SOON);
             assert!(conditions(&site.object("one").await).is_empty());
             drop(controller);
-            let cluster = [
-                crate::world::rights(&site.signer()).as_slice(),
-                &publishes(),
-            ]
-            .concat();
-            let own = crate::world::own_rights();
+            let own = [crate::world::own_rights().as_slice(), &publishes()].concat();
+            let cluster = crate::world::rights(&site.signer());
             let account = site
                 .cluster
                 .service_account(&site.namespace, "publisher", &own, &cluster)

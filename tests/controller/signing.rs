@@ -166,7 +166,11 @@ fn a_managed_ca_is_made_on_first_start_by_one_of_two_replicas_and_rotates_on_dem
     support::run(async {
         let site = Site::new("managed").await;
         let account = site
-            .manage("life: 30d, settle: 2s", "    limits: {maximum: 1d}\n", &[])
+            .manage(
+                "life: 30d, settle: 2s",
+                "    limits: {maximum: 1d}\n",
+                (&[], &[]),
+            )
             .await;
         let elect = "--leader-elect --lease-duration 6s";
         let (first, second) = (

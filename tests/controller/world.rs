@@ -120,8 +120,14 @@ impl<'a> Site<'a> {
     }
 
     /// The same with a CA that certtool makes: `managed` are fields of that, `fields` further ones
-    /// of the signer. Returns an account that may keep that CA and has `more` rights.
-    pub async fn manage(&self, managed: &str, fields: &str, more: &[PolicyRule]) -> PathBuf {
+    /// of the signer. Returns an account that may keep that CA and has more rights, in the CA's
+    /// namespace and in the cluster.
+    pub async fn manage(
+        &self,
+        managed: &str,
+        fields: &str,
+        (in_namespace, in_cluster): (&[PolicyRule], &[PolicyRule]),
+    ) -> PathBuf {
         let secret = format!("/api/v1/namespaces/{}/secrets/ca", self.namespace);
         self.api("DELETE", &secret, &Value::Null).await.unwrap();
         self.config(fields);
@@ -137,7 +143,8 @@ impl<'a> Site<'a> {
         let mut change = rule(&[""], &["secrets"], &["patch"]);
         change.resource_names = Some(vec!["ca".to_owned()]);
         own.push(change);
-        let cluster = [rights(&self.signer()).as_slice(), more].concat();
+        own.extend_from_slice(in_namespace);
+        let cluster = [rights(&self.signer()).as_slice(), in_cluster].concat();
         self.cluster
             .service_account(&self.namespace, "keeper", &own, &cluster)
             .await

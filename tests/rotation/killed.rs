@@ -13,7 +13,7 @@ use certtool::cluster::SecretName;
 use certtool::pki::Certificate;
 use time::{Duration, OffsetDateTime};
 
-use crate::support::{self, Process};
+use crate::support::{self, Process, Random};
 use crate::world::{Replica, World, connect, is_trusted, leaf};
 
 const SCENARIO: &str = "CERTTOOL_TEST_KEEPER";
@@ -103,12 +103,11 @@ fn a_hundred_kills_during_rotations_leave_every_certificate_trusted() {
         let mut processes: Vec<_> = (0..3).map(start).collect();
         let mut cas = BTreeSet::new();
         let mut checked = 0;
-        let mut seed = u64::from(std::process::id());
+        let mut random = Random::new();
         let began = Instant::now();
         for kill in 0..KILLS {
-            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            let pause = 40 + (seed >> 33) % 600;
-            let until = Instant::now() + std::time::Duration::from_millis(pause);
+            let pause = std::time::Duration::from_millis(40 + random.below(600));
+            let until = Instant::now() + pause;
             while Instant::now() < until {
                 // First the certificates, then what is trusted: what was given out before has to
                 // be trusted after.

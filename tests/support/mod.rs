@@ -34,6 +34,7 @@ mod clock;
 mod control_plane;
 mod net;
 mod process;
+mod random;
 
 pub mod meddler;
 pub mod objects;
@@ -51,6 +52,7 @@ pub use clock::Clock;
 pub use control_plane::{ControlPlane, Options, control_plane, rule, script};
 pub use net::{free_port, next_cluster_ip, service_port};
 pub use process::{Process, certtool, output, send_signal};
+pub use random::Random;
 
 /// How long one test may take, the start of a control plane included.
 const TEST_LIMIT: Duration = Duration::from_secs(180);
