@@ -158,7 +158,7 @@ fn a_hundred_kills_of_two_replicas_leave_every_certificate_trusted() {
             trust_bundle(&[namespace])
         );
         let account = site
-            .manage("life: 1d, settle: 300ms", &fields, &publishes())
+            .manage("life: 1d, settle: 300ms", &fields, (&publishes(), &[]))
             .await;
         let pod = site.pod("hook").await;
         let mut watched = Watched::new(&site, &pod).await;
