@@ -11,8 +11,8 @@ use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 use super::call::Call;
 use super::error::{Error, Result};
 use super::patience::Patience;
-use crate::pki::{Certificate, TrustBundle};
 use super::server_clock::ServerClock;
+use crate::pki::{Certificate, TrustBundle};
 
 /// How to reach the cluster, as given on the command line.
 #[derive(Debug, Clone, Default)]

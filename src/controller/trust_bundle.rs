@@ -105,17 +105,16 @@ impl<'a> Bundles<'a> {
         Ok(published)
     }
 
-    /// The ConfigMap; says of a namespace without a Role whether it is there at all.
+    /// The ConfigMap. Where it is missing, or forbidden as everything is where there can be no Role,
+    /// the namespace is looked for.
     async fn find(&self, name: &ConfigMapName) -> Result<Option<ConfigMap>, Trouble> {
-        match self.cluster.get_config_map(name).await {
-            Err(forbidden @ Error::Forbidden { .. }) => {
-                match self.cluster.has_namespace(&name.namespace).await {
-                    Ok(false) => Err(Trouble::NoNamespace),
-                    _ => Err(Trouble::Refused(forbidden)),
-                }
-            }
-            found => Ok(found?),
+        let found = self.cluster.get_config_map(name).await;
+        if matches!(found, Ok(None) | Err(Error::Forbidden { .. }))
+            && let Ok(false) = self.cluster.has_namespace(&name.namespace).await
+        {
+            return Err(Trouble::NoNamespace);
         }
+        Ok(found?)
     }
 
     async fn publish_into(&self, name: &ConfigMapName, trust: &Trust) -> Result<(), Trouble> {

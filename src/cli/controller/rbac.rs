@@ -33,6 +33,15 @@ pub(super) fn manifests(
     for bundle in bundles.clone() {
         trust_bundle(&mut rules, bundle);
     }
+    let mut published: Vec<&str> = bundles
+        .clone()
+        .flat_map(|bundle| bundle.namespaces.iter().map(String::as_str))
+        .collect();
+    published.sort_unstable();
+    published.dedup();
+    if !published.is_empty() {
+        rules.add(None, ("", &["namespaces"]), &["get"], &published);
+    }
     if let Some(lease) = lease {
         let namespace = Some(lease.namespace.as_str());
         rules.add(namespace, LEASES, &["get", "patch"], &[&lease.name]);
@@ -177,6 +186,8 @@ mod tests {
     fn a_trust_bundle_takes_rights_where_it_is_published() {
         let published = "signers: [{name: a.io/x, authority: {secret: ca/one}, \
                          trustBundle: {configMap: trust, namespaces: [shop, ops]}}]";
+        let cluster = rules(published, "ClusterRole", &Value::Null);
+        assert_eq!(cluster.last().unwrap(), "namespaces get ops,shop");
         let bundle = ["configmaps get,patch trust", "configmaps create "];
         let events = "events create ";
         assert_eq!(
