@@ -1,6 +1,6 @@
 //! `manifests/sidecar` in a kubebuilder project, as the README and `docs/sidecar.md` add it.
 
-use std::{fs, process::Command, time::Duration};
+use std::{collections::BTreeSet, fs, process::Command, time::Duration};
 
 use serde_json::{Value, json};
 
@@ -232,7 +232,7 @@ fn the_readme_adds_it_in_ten_lines() {
             }
         })
         .await;
-        assert_eq!(account(&project, &pod).denied(), Default::default());
+        assert_eq!(account(&project, &pod).denied(), BTreeSet::new());
     });
 }
 
@@ -276,6 +276,73 @@ fn with_the_controllers_signer_the_project_works_with_the_rights_it_needs_and_no
         project.works().await;
         account(&project, &pod).has_what_it_needs_and_no_more();
         drop((sidecar, manager, signing));
+    });
+}
+
+/// As kubebuilder's older scaffolds have it, with an init container of the project's own.
+const OLDER_WEBHOOK_PATCH: &str = "
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: controller-manager, namespace: system}
+spec:
+  template:
+    spec:
+      initContainers:
+      - name: migrate
+        image: migrate
+        securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
+      containers:
+      - name: manager
+        ports: [{containerPort: 9443, name: webhook-server, protocol: TCP}]
+        volumeMounts:
+        - {mountPath: /tmp/k8s-webhook-server/serving-certs, name: cert, readOnly: true}
+      volumes:
+      - name: cert
+        secret: {defaultMode: 420, secretName: webhook-server-cert}
+";
+
+/// So that a CA is replaced within the test.
+const SHORT_LIVES: &str = "
+patches:
+- target: {kind: Deployment}
+  patch: |-
+    - {op: add, path: /spec/template/spec/initContainers/0/args/-, value: --validity=6s}
+    - {op: add, path: /spec/template/spec/initContainers/0/args/-, value: --ca-validity=18s}
+";
+
+#[test]
+fn in_an_older_project_without_defaulting_the_ca_rotates_all_the_same() {
+    let overlay = block("README.md", "config/certtool/kustomization.yaml") + SHORT_LIVES;
+    support::run(async {
+        let project = project(&overlay);
+        let config = project.path().join("config");
+        fs::write(
+            config.join("default/manager_webhook_patch.yaml"),
+            OLDER_WEBHOOK_PATCH,
+        )
+        .unwrap();
+        let webhooks = config.join("webhook/manifests.yaml");
+        let text = fs::read_to_string(&webhooks).unwrap();
+        let (_, validating) = text.rsplit_once("---\n").unwrap();
+        fs::write(&webhooks, validating).unwrap();
+
+        let pod = deploy(&project).await;
+        let names: Vec<_> = pod.object["spec"]["volumes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(|volume| volume["name"].as_str())
+            .filter(|name| !name.starts_with("kube-api-access"))
+            .collect();
+        assert_eq!(names, ["webhook-certs"]);
+        let mut sidecar = pod.start("certtool");
+        pod.passes("certtool", "startupProbe").await;
+        sidecar.wait_for("waiting for webhooks that do not exist yet", LIMIT);
+        sidecar.wait_for("the next CA signs from now on", LIMIT);
+        let client = ".webhooks[0].clientConfig.caBundle";
+        let kind = "validatingwebhookconfiguration";
+        assert!(certificates_in(&project, kind, operator::VALIDATING, client) >= 2);
+        assert_eq!(account(&project, &pod).denied(), BTreeSet::new());
     });
 }
 
