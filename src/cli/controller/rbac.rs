@@ -4,7 +4,10 @@ use serde_json::Value;
 
 use crate::NamespacedName;
 use crate::cli::rbac::Rules;
-use crate::controller::config::{AuthoritySource, Config, Signer, TrustBundle};
+use crate::controller::config::{
+    AuthoritySource, BundleSource, Config, Injection, Signer, Target, TargetKind, TrustBundle,
+};
+use crate::injectable::Kind;
 use crate::policy::Lookups;
 
 const REQUESTS: &str = "certificates.k8s.io";
@@ -42,6 +45,7 @@ pub(super) fn manifests(
     if !published.is_empty() {
         rules.add(None, ("", &["namespaces"]), &["get"], &published);
     }
+    injection(&mut rules, &config.injection);
     if let Some(lease) = lease {
         let namespace = Some(lease.namespace.as_str());
         rules.add(namespace, LEASES, &["get", "patch"], &[&lease.name]);
@@ -49,9 +53,8 @@ pub(super) fn manifests(
         rules.add(namespace, LEASES, &["create"], &[]);
     }
     if config.observability.events {
-        if !config.signers.is_empty() {
-            rules.add(Some(DEFAULT), EVENTS, &["create"], &[]);
-        }
+        // About requests and webhooks, and there is nothing else to do.
+        rules.add(Some(DEFAULT), EVENTS, &["create"], &[]);
         let namespaces = bundles.flat_map(|bundle| &bundle.namespaces);
         for namespace in namespaces.chain([&account.namespace]) {
             rules.add(Some(namespace), EVENTS, &["create"], &[]);
@@ -103,6 +106,41 @@ fn trust_bundle(rules: &mut Rules, bundle: &TrustBundle) {
         let verbs = ["get", "patch"];
         rules.add(namespace, CONFIG_MAPS, &verbs, &[&bundle.config_map]);
         rules.add(namespace, CONFIG_MAPS, &["create"], &[]);
+    }
+}
+
+/// What is needed to keep caBundles. Which Secrets annotations name, nobody knows beforehand.
+fn injection(rules: &mut Rules, injection: &Injection) {
+    let by_annotation = injection.annotations || injection.cert_manager_annotations;
+    for kind in Kind::ALL {
+        let targets = || injection.targets.iter().filter(|t| kind_of(t) == kind);
+        if !by_annotation && targets().next().is_none() {
+            continue;
+        }
+        if by_annotation || targets().any(|t| t.names.is_empty()) {
+            let verbs = ["get", "list", "watch", "patch"];
+            rules.add_injectable(kind, &verbs, &[]);
+            continue;
+        }
+        let names = targets().flat_map(|t| &t.names).map(String::as_str);
+        let names: Vec<&str> = names.collect();
+        rules.add_injectable(kind, &["list", "watch"], &[]);
+        rules.add_injectable(kind, &["get", "patch"], &names);
+    }
+    for target in &injection.targets {
+        if let BundleSource::Secret(secret) = &target.source {
+            let verbs = ["get", "list", "watch"];
+            rules.add(Some(&secret.namespace), SECRETS, &verbs, &[&secret.name]);
+        }
+    }
+}
+
+fn kind_of(target: &Target) -> Kind {
+    match target.kind {
+        TargetKind::MutatingWebhookConfiguration => Kind::MutatingWebhookConfiguration,
+        TargetKind::ValidatingWebhookConfiguration => Kind::ValidatingWebhookConfiguration,
+        TargetKind::CustomResourceDefinition => Kind::CustomResourceDefinition,
+        TargetKind::ApiService => Kind::ApiService,
     }
 }
 
@@ -199,6 +237,30 @@ mod tests {
             rules(published, "Role", &json!("ops")),
             [bundle.as_slice(), &lease, &[events]].concat()
         );
+    }
+
+    #[test]
+    fn injection_takes_rights_on_what_is_chosen() {
+        let named = "injection: {targets: [\
+                     {kind: CustomResourceDefinition, names: [a.b, c.d], secret: shop/tls}, \
+                     {kind: APIService, selector: x=y, secret: shop/tls}]}";
+        assert_eq!(
+            rules(named, "ClusterRole", &Value::Null),
+            [
+                "customresourcedefinitions list,watch ",
+                "customresourcedefinitions get,patch a.b,c.d",
+                "apiservices get,list,watch,patch ",
+            ]
+        );
+        assert_eq!(
+            rules(named, "Role", &json!("shop")),
+            ["secrets get,list,watch tls"]
+        );
+        assert_eq!(rules(named, "Role", &json!("default")), ["events create "]);
+        let annotated = "injection: {annotations: true}";
+        let all = rules(annotated, "ClusterRole", &Value::Null);
+        assert_eq!(all.len(), 4);
+        assert_eq!(all[3], "apiservices get,list,watch,patch ");
     }
 
     #[test]
