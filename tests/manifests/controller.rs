@@ -50,6 +50,92 @@ struct Client<'a> {
     pod: Pod,
 }
 
+/// One of each kind that carries a caBundle, which asks for the signer's.
+const INJECTABLE: &str = "
+apiVersion: admissionregistration.k8s.io/v1
+kind: MutatingWebhookConfiguration
+metadata:
+  name: hook
+  annotations: {certtool.dev/inject-ca-from-signer: example.com/serving}
+webhooks:
+- name: hook.example.com
+  clientConfig: {service: {name: hook, namespace: shop}}
+  admissionReviewVersions: [v1]
+  sideEffects: None
+  rules: [{apiGroups: [example.com], apiVersions: [v1], resources: [hooks], operations: [CREATE]}]
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingWebhookConfiguration
+metadata:
+  name: hook
+  annotations: {certtool.dev/inject-ca-from-signer: example.com/serving}
+webhooks:
+- name: hook.example.com
+  clientConfig: {service: {name: hook, namespace: shop}}
+  admissionReviewVersions: [v1]
+  sideEffects: None
+  rules: [{apiGroups: [example.com], apiVersions: [v1], resources: [hooks], operations: [CREATE]}]
+---
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata:
+  name: hooks.example.com
+  annotations: {certtool.dev/inject-ca-from-signer: example.com/serving}
+spec:
+  group: example.com
+  names: {kind: Hook, plural: hooks}
+  scope: Namespaced
+  versions:
+  - {name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object}}}
+  conversion:
+    strategy: Webhook
+    webhook:
+      clientConfig: {service: {name: hook, namespace: shop}}
+      conversionReviewVersions: [v1]
+---
+apiVersion: apiregistration.k8s.io/v1
+kind: APIService
+metadata:
+  name: v1.hooks.example.com
+  annotations: {certtool.dev/inject-ca-from-signer: example.com/serving}
+spec:
+  group: hooks.example.com
+  version: v1
+  service: {name: hook, namespace: shop}
+  groupPriorityMinimum: 100
+  versionPriority: 100
+";
+
+/// Waits until each of [`INJECTABLE`] has as many CAs.
+async fn until_injected(cluster: &ControlPlane, count: usize) {
+    let webhook = ".webhooks[0].clientConfig.caBundle";
+    for (object, field) in [
+        ("mutatingwebhookconfiguration/hook", webhook),
+        ("validatingwebhookconfiguration/hook", webhook),
+        (
+            "crd/hooks.example.com",
+            ".spec.conversion.webhook.clientConfig.caBundle",
+        ),
+        ("apiservice/v1.hooks.example.com", ".spec.caBundle"),
+    ] {
+        until_bundle(cluster, object, field, count).await;
+    }
+}
+
+/// Waits until a field holds so many CAs.
+pub async fn until_bundle(cluster: &ControlPlane, object: &str, field: &str, count: usize) {
+    let path = format!("jsonpath={{{field}}}");
+    support::eventually(LIMIT, || async {
+        let bundle = cluster.kubectl(&["get", object, "-o", &path]);
+        let bundle = String::from_utf8(decode(&bundle)).unwrap();
+        match bundle.matches("BEGIN CERTIFICATE").count() {
+            number if number == count => Ok(()),
+            other => Err(format!("{other} CAs in {object}")),
+        }
+    })
+    .await;
+}
+
 const CLIENT: &str = "
 apiVersion: v1
 kind: Namespace
@@ -205,6 +291,9 @@ fn two_replicas_as_their_service_account_have_the_rights_they_need_and_no_more()
         let why = client.is_denied("forged").await;
         assert!(why.contains("kubernetes.default"), "{why}");
 
+        cluster.apply(INJECTABLE);
+        until_injected(cluster, 1).await;
+
         // A configuration that is refused is an Event of the pod.
         let config_map = |text: &str| {
             json!({
@@ -234,20 +323,7 @@ fn two_replicas_as_their_service_account_have_the_rights_they_need_and_no_more()
         ]);
         let rotated = support::output(rotate, LIMIT);
         assert!(rotated.status.success(), "{rotated:?}");
-        let certificates = || {
-            let words = ["get", "secret", "serving-ca", "-n", NAMESPACE];
-            let bundle = ["-o", "jsonpath={.data.ca\\.crt}"];
-            let bundle = cluster.kubectl(&[words.as_slice(), &bundle].concat());
-            let bundle = String::from_utf8(decode(&bundle)).unwrap();
-            bundle.matches("BEGIN CERTIFICATE").count()
-        };
-        support::eventually(LIMIT, || async {
-            match certificates() {
-                2 => Ok(()),
-                other => Err(format!("{other} CAs in the bundle")),
-            }
-        })
-        .await;
+        until_injected(cluster, 2).await;
 
         // The leader is gone, and the other goes on.
         processes[first].signal("KILL");
@@ -403,6 +479,8 @@ fn a_configuration_of_ones_own_has_the_rights_it_needs_and_no_more() {
             assert!(output.status.success(), "{words}: {output:?}");
         };
         admin("ca init --secret certtool-system/company-ca");
+        admin("ca init --secret shop/vendor-ca");
+        cluster.apply(VENDORS);
         let mut process = pods[0].start("controller");
         process.wait_for("the CA: Created", LIMIT);
         event(cluster, "shop", "NotCerttools", "serving-trust").await;
@@ -420,6 +498,8 @@ fn a_configuration_of_ones_own_has_the_rights_it_needs_and_no_more() {
         cluster.apply(&access(who));
         client.gets("known").await;
         event(cluster, "default", "CertificateIssued", "known").await;
+        let field = ".webhooks[0].clientConfig.caBundle";
+        until_bundle(cluster, "validatingwebhookconfiguration/vendor", field, 1).await;
         pods[0].write("configuration", "controller.yaml", "signers: 1");
         event(cluster, NAMESPACE, "ConfigurationRefused", pods[0].name()).await;
         admin("ca rotate --secret certtool-system/serving-ca");
@@ -427,6 +507,19 @@ fn a_configuration_of_ones_own_has_the_rights_it_needs_and_no_more() {
         account(cluster).has_what_it_needs_and_no_more();
     });
 }
+
+/// What the file names as an object to inject into.
+const VENDORS: &str = "
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingWebhookConfiguration
+metadata: {name: vendor}
+webhooks:
+- name: vendor.example.com
+  clientConfig: {service: {name: vendor, namespace: shop}}
+  admissionReviewVersions: [v1]
+  sideEffects: None
+  rules: [{apiGroups: [example.com], apiVersions: [v1], resources: [hooks], operations: [CREATE]}]
+";
 
 /// Waits until so many CAs are in the ConfigMap for clients.
 async fn until_trusted(cluster: &ControlPlane, count: usize) {

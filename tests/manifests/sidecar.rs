@@ -249,12 +249,6 @@ fn with_the_controllers_signer_the_project_works_with_the_rights_it_needs_and_no
         let pod = deploy(&project).await;
         let (sidecar, manager) = start(&project, &pod).await;
         let annotation = "certtool.dev/inject-ca-from-signer";
-        let objects = format!(
-            "--webhook {} --webhook {} --crd {}",
-            operator::MUTATING,
-            operator::VALIDATING,
-            operator::CRD
-        );
         for (kind, name) in [
             ("mutatingwebhookconfiguration", operator::MUTATING),
             ("validatingwebhookconfiguration", operator::VALIDATING),
@@ -267,9 +261,7 @@ fn with_the_controllers_signer_the_project_works_with_the_rights_it_needs_and_no
                 "example.com/serving"
             );
         }
-        project.shell(&format!(
-            "certtool inject --cluster {objects} --ca-secret certtool-system/serving-ca"
-        ));
+        // The controller puts its CA into them by itself.
         project.works().await;
         let sidecar = renews_and_restarts(&pod, sidecar).await;
         until_event(&project, &pod, "CertificateIssued").await;
