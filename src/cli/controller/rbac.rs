@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::NamespacedName;
 use crate::cli::rbac::Rules;
 use crate::controller::config::{
-    AuthoritySource, BundleSource, Config, Injection, Signer, Target, TargetKind, TrustBundle,
+    AuthoritySource, BundleSource, Config, Injection, Signer, Target, TrustBundle,
 };
 use crate::injectable::Kind;
 use crate::policy::Lookups;
@@ -113,7 +113,8 @@ fn trust_bundle(rules: &mut Rules, bundle: &TrustBundle) {
 fn injection(rules: &mut Rules, injection: &Injection) {
     let by_annotation = injection.annotations || injection.cert_manager_annotations;
     for kind in Kind::ALL {
-        let targets = || injection.targets.iter().filter(|t| kind_of(t) == kind);
+        let of_kind = |target: &&Target| Kind::from(target.kind) == kind;
+        let targets = || injection.targets.iter().filter(of_kind);
         if !by_annotation && targets().next().is_none() {
             continue;
         }
@@ -132,15 +133,6 @@ fn injection(rules: &mut Rules, injection: &Injection) {
             let verbs = ["get", "list", "watch"];
             rules.add(Some(&secret.namespace), SECRETS, &verbs, &[&secret.name]);
         }
-    }
-}
-
-fn kind_of(target: &Target) -> Kind {
-    match target.kind {
-        TargetKind::MutatingWebhookConfiguration => Kind::MutatingWebhookConfiguration,
-        TargetKind::ValidatingWebhookConfiguration => Kind::ValidatingWebhookConfiguration,
-        TargetKind::CustomResourceDefinition => Kind::CustomResourceDefinition,
-        TargetKind::ApiService => Kind::ApiService,
     }
 }
 

@@ -20,6 +20,7 @@ pub use selector::Selector;
 pub use value::ValueError;
 
 use crate::authority::{Settings, SettingsError};
+use crate::injectable::Kind;
 use crate::pki::{KeyAlgorithm, PublicKeyKind, Usage};
 use crate::policy::Policy;
 
@@ -69,6 +70,17 @@ impl Managed {
             .clone_from(&self.permitted_dns);
         settings.check()?;
         Ok(settings)
+    }
+}
+
+impl From<TargetKind> for Kind {
+    fn from(kind: TargetKind) -> Self {
+        match kind {
+            TargetKind::MutatingWebhookConfiguration => Self::MutatingWebhookConfiguration,
+            TargetKind::ValidatingWebhookConfiguration => Self::ValidatingWebhookConfiguration,
+            TargetKind::CustomResourceDefinition => Self::CustomResourceDefinition,
+            TargetKind::ApiService => Self::ApiService,
+        }
     }
 }
 

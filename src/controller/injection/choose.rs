@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::controller::config::{BundleSource, Injection, Target, TargetKind};
+use crate::controller::config::{BundleSource, Injection, Target};
 use crate::injectable::Kind;
 use crate::namespaced::NamespacedName;
 
@@ -71,7 +71,7 @@ pub(in crate::controller) fn kinds(injection: &Injection) -> Vec<Kind> {
     }
     let wanted = |kind: &Kind| {
         let mut targets = injection.targets.iter();
-        targets.any(|target| kind_of(target) == *kind)
+        targets.any(|target| Kind::from(target.kind) == *kind)
     };
     Kind::ALL.into_iter().filter(wanted).collect()
 }
@@ -87,7 +87,7 @@ pub(in crate::controller) fn choose<'a>(
 ) -> Choice {
     let mut claims: Vec<(Chosen, String)> = Vec::new();
     for target in &injection.targets {
-        if kind_of(target) == kind && selects(target, name, labels) {
+        if Kind::from(target.kind) == kind && selects(target, name, labels) {
             let origin = match &target.source {
                 BundleSource::Signer(name) => Origin::Signer(name.clone()),
                 BundleSource::Secret(name) => Origin::Secret(name.clone()),
@@ -154,16 +154,6 @@ pub(in crate::controller) fn choose<'a>(
             "two sources contradict each other, so that neither is injected: {} and signer {signer} (annotation {FROM_SIGNER})",
             chosen.origin
         )),
-    }
-}
-
-/// The kind of a target's objects.
-pub(in crate::controller) fn kind_of(target: &Target) -> Kind {
-    match target.kind {
-        TargetKind::MutatingWebhookConfiguration => Kind::MutatingWebhookConfiguration,
-        TargetKind::ValidatingWebhookConfiguration => Kind::ValidatingWebhookConfiguration,
-        TargetKind::CustomResourceDefinition => Kind::CustomResourceDefinition,
-        TargetKind::ApiService => Kind::ApiService,
     }
 }
 

@@ -7,6 +7,6 @@ mod choose;
 mod contest;
 mod material;
 
-pub(super) use choose::{Choice, Chosen, Origin, choose, kind_of, kinds};
+pub(super) use choose::{Choice, Chosen, Origin, choose, kinds};
 pub(super) use contest::Contest;
 pub(super) use material::{Consents, Material, ca_of_secret, overwriters, plan};

@@ -15,7 +15,7 @@ use super::index::Supply;
 use crate::authority::{ReadBack, Trust};
 use crate::cluster::Cluster;
 use crate::controller::config::BundleSource;
-use crate::controller::injection::{Material, Origin, kind_of, kinds};
+use crate::controller::injection::{Material, Origin, kinds};
 use crate::injectable::Kind;
 use crate::rotation::{self, Injectables, Published};
 
@@ -134,7 +134,7 @@ impl Injector {
         let targets = targets.filter(
             |target| matches!(&target.source, BundleSource::Signer(name) if name == signer),
         );
-        let mut kinds: Vec<_> = targets.map(kind_of).collect();
+        let mut kinds: Vec<_> = targets.map(|target| Kind::from(target.kind)).collect();
         kinds.sort();
         kinds.dedup();
         kinds
