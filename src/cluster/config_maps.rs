@@ -32,6 +32,8 @@ struct Metadata {
     resource_version: String,
     #[serde(default)]
     labels: BTreeMap<String, String>,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
 }
 
 impl ConfigMap {
@@ -39,6 +41,12 @@ impl ConfigMap {
     #[must_use]
     pub fn uid(&self) -> &str {
         &self.metadata.uid
+    }
+
+    /// `metadata.annotations`
+    #[must_use]
+    pub fn annotations(&self) -> &BTreeMap<String, String> {
+        &self.metadata.annotations
     }
 
     /// Whether certtool made it, as its label says.

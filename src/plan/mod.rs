@@ -16,7 +16,7 @@ pub use jitter::{Seed, pause_after};
 pub use leaf::{Existing, LeafPlan, Reason, Wanted, plan_leaf};
 pub use names::{NameSources, collect_names};
 pub use reach::{LocalAddress, Surroundings, candidates};
-pub use renewal::{Desired, LeafRecord, Renewal, plan_renewal};
+pub use renewal::{Desired, LeafRecord, RENEW_ANNOTATION, Renewal, plan_renewal};
 pub use serving::{Holder, ServingPlan, holder, plan_serving};
 pub use sign::{Unsignable, grant, grant_as_controller_manager, lifetime};
 

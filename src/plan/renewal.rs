@@ -24,7 +24,14 @@ pub struct Desired {
     pub seed: Seed,
     /// Who issues it: a signer's name, or a Secret's.
     pub issuer: String,
+    /// What was received before this instant is replaced, from this instant on.
+    pub renew_before: Option<OffsetDateTime>,
 }
+
+/// On what the replicas read anyway, the Secret with their CA or the ConfigMap with their trust
+/// bundle: an instant (RFC 3339), which is [`Desired::renew_before`]. So it is asked for once,
+/// whoever is up at that time and however often they start.
+pub const RENEW_ANNOTATION: &str = "certtool.dev/renew";
 
 /// What is known of a leaf that is not in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,6 +111,12 @@ pub fn plan_renewal(
     if now >= due {
         return Renewal::Renew(Reason::RenewalDue(leaf.validity.not_after));
     }
+    let begins = life_begins(&leaf.validity, record);
+    let asked = desired.renew_before.filter(|asked| begins < *asked);
+    if asked.is_some_and(|asked| now >= asked) {
+        return Renewal::Renew(Reason::Asked);
+    }
+    let due = asked.map_or(due, |asked| asked.min(due));
     match trust {
         Some(trust) if bundle.as_ref() != Some(trust) => Renewal::Rewrite,
         _ => Renewal::Keep { due },
@@ -225,6 +238,7 @@ mod tests {
             renew_at: 0.67,
             seed: Seed::of("hook-0"),
             issuer: "example.com/serving".to_owned(),
+            renew_before: None,
         }
     }
 
@@ -307,6 +321,27 @@ mod tests {
             assert_eq!(code(&plan(5)), "Keep", "{backdate}");
             assert_eq!(code(&plan(7)), "RenewalDue", "{backdate}");
         }
+    }
+
+    #[test]
+    fn what_was_received_before_an_instant_is_renewed_then_and_once() {
+        let ca = ca("ca", Duration::days(100));
+        let existing = pair(&ca, &["a"], Lifetime::of(Duration::hours(24)));
+        let asked = NOW + Duration::HOUR;
+        let plan = |received, now| {
+            let record = record(&existing, "example.com/serving", received);
+            let desired = Desired {
+                renew_before: Some(asked),
+                ..desired(&["a"])
+            };
+            plan_renewal(&existing, Some(&record), &desired, None, now)
+        };
+        assert_eq!(plan(NOW, NOW), Renewal::Keep { due: asked });
+        assert_eq!(plan(NOW, asked), Renewal::Renew(Reason::Asked));
+        assert_eq!(code(&plan(asked, asked)), "Keep");
+        let later = asked + Duration::MINUTE;
+        assert_eq!(plan(NOW, later), Renewal::Renew(Reason::Asked));
+        assert_eq!(code(&plan(later, later)), "Keep");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! One tick: fetch, publish, plan, apply.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use time::{Duration, OffsetDateTime};
@@ -42,6 +43,8 @@ pub struct Tick {
     pub published: Published,
     /// When to tick again at the latest, from now.
     pub next: std::time::Duration,
+    /// The Secret's annotations.
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// What was written to the Secret.
@@ -278,6 +281,7 @@ impl Keeper {
             waiting,
             published,
             next: wait.unsigned_abs(),
+            annotations: found.data.annotations,
         }
     }
 
@@ -305,6 +309,7 @@ impl Keeper {
             waiting: None,
             published,
             next: std::time::Duration::ZERO,
+            annotations: found.data.annotations.clone(),
         }
     }
 }

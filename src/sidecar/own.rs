@@ -13,6 +13,7 @@ use crate::authority::{LeafDue, Settings, Standing, Step, Trust, Waiting};
 use crate::cluster::{Cluster, SecretName};
 use crate::injectable::ObjectId;
 use crate::pki::{Certificate, Grant, Lifetime, PrivateKey, TrustBundle, Usage};
+use crate::plan::RENEW_ANNOTATION;
 use crate::rotation::{Done, Injectables, Keeper, Tick};
 
 /// How often the objects are looked at: a client-side `helm upgrade` resets a caBundle.
@@ -47,6 +48,7 @@ pub(super) struct OwnIssuer {
     missing: Vec<String>,
     told: Option<String>,
     superseded: Option<(String, OffsetDateTime)>,
+    renew: Option<String>,
 }
 
 impl OwnIssuer {
@@ -69,6 +71,7 @@ impl OwnIssuer {
             missing: Vec::new(),
             told: None,
             superseded: None,
+            renew: None,
         }
     }
 
@@ -90,6 +93,11 @@ impl OwnIssuer {
 
     pub(super) fn bundle(&self) -> Option<&TrustBundle> {
         Some(&self.standing.as_ref()?.trust.bundle)
+    }
+
+    /// What the Secret's [`RENEW_ANNOTATION`] says.
+    pub(super) fn renew(&self) -> Option<&str> {
+        self.renew.as_deref()
     }
 
     /// When [`OwnIssuer::tick`] is due.
@@ -122,6 +130,7 @@ impl OwnIssuer {
                 let pause = Duration::try_from(tick.next).unwrap_or(PACE).min(PACE);
                 self.next = Some((now, now + pause));
                 self.standing = Some(tick.standing);
+                self.renew = tick.annotations.get(RENEW_ANNOTATION).cloned();
                 Ok(())
             }
             Err(error) => {

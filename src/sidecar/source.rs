@@ -1,6 +1,7 @@
 //! Where pairs come from: the issuer, and what its certificates have to verify with.
 
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::failure::Failure;
 use super::happening::{Happening, Observer};
@@ -9,7 +10,7 @@ use super::issuer::{Issued, Issuer, Order};
 use super::status::Shared;
 use super::trust::{Trust, TrustSource};
 use crate::pki::{Certificate, TrustBundle};
-use crate::plan::{Asked, LeafRecord, Seed, accept};
+use crate::plan::{Asked, LeafRecord, RENEW_ANNOTATION, Seed, accept};
 use crate::store::Pair;
 
 /// The issuer, and the trust bundle.
@@ -19,6 +20,8 @@ pub(super) struct Source {
     trust: Trust,
     /// What was said about the bundle.
     problem: Option<String>,
+    /// An annotation that was said to be none.
+    unread: Option<String>,
 }
 
 impl Source {
@@ -27,6 +30,7 @@ impl Source {
             issuer,
             trust: Trust::new(trust),
             problem: None,
+            unread: None,
         }
     }
 
@@ -65,10 +69,7 @@ impl Source {
     pub(super) async fn refresh(&mut self, observer: &Observer) {
         let refreshed = match &mut self.issuer {
             Issuer::Own(own) => own.tick(false, observer.as_ref()).await,
-            Issuer::Signer(signer) => {
-                let read = self.trust.refresh(signer.cluster(), false).await;
-                read.map(drop)
-            }
+            Issuer::Signer(signer) => self.trust.refresh(signer.cluster(), false).await,
         };
         match refreshed {
             Ok(()) if self.bundle().is_some() => self.problem = None,
@@ -81,6 +82,32 @@ impl Source {
                 }
             }
         }
+    }
+
+    /// Before when pairs must not have been received, as far as somebody asked for that.
+    pub(super) fn renew_before(&mut self, observer: &Observer) -> Option<OffsetDateTime> {
+        let asked = match &self.issuer {
+            Issuer::Own(own) => own.renew(),
+            Issuer::Signer(_) => self.trust.renew(),
+        };
+        let parsed = asked.map(|text| OffsetDateTime::parse(text.trim(), &Rfc3339));
+        let unread = match &parsed {
+            Some(Err(_)) => asked.map(ToOwned::to_owned),
+            _ => None,
+        };
+        if unread != self.unread {
+            if let Some(text) = &unread {
+                observer(&Happening::Note {
+                    is_warning: true,
+                    reason: "AnnotationUnreadable",
+                    message: format!(
+                        "the annotation {RENEW_ANNOTATION} is no instant in RFC 3339, such as 2026-01-31T12:00:00Z (`date -u +%FT%TZ` prints the present one), and means nothing: {text:?}"
+                    ),
+                });
+            }
+            self.unread = unread;
+        }
+        parsed?.ok()
     }
 
     /// From when on a leaf is to be replaced because of its CA, if the rotation of that is ours.

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::failure::Failure;
 use crate::cluster::{Cluster, ConfigMapName};
 use crate::pki::TrustBundle;
+use crate::plan::RENEW_ANNOTATION;
 
 /// How often a ConfigMap is read.
 const PACE: Duration = Duration::from_secs(15);
@@ -43,6 +44,13 @@ pub(super) struct Trust {
     source: TrustSource,
     bundle: Option<TrustBundle>,
     read: Option<Instant>,
+    renew: Option<String>,
+}
+
+/// What a source held.
+struct Found {
+    bundle: TrustBundle,
+    renew: Option<String>,
 }
 
 impl Trust {
@@ -51,6 +59,7 @@ impl Trust {
             source,
             bundle: None,
             read: None,
+            renew: None,
         }
     }
 
@@ -59,31 +68,37 @@ impl Trust {
         self.bundle.as_ref()
     }
 
+    /// What the ConfigMap's [`RENEW_ANNOTATION`] says.
+    pub(super) fn renew(&self) -> Option<&str> {
+        self.renew.as_deref()
+    }
+
     pub(super) fn is_configured(&self) -> bool {
         self.source != TrustSource::Unknown
     }
 
     /// Reads it again if that was long enough ago, or `at_once`; what was known stays when it
-    /// cannot be read. Whether it changed.
+    /// cannot be read.
     pub(super) async fn refresh(
         &mut self,
         cluster: &Cluster,
         at_once: bool,
-    ) -> Result<bool, Failure> {
+    ) -> Result<(), Failure> {
         let is_due = at_once || self.read.is_none_or(|read| read.elapsed() >= PACE);
         if !is_due || !self.is_configured() {
-            return Ok(false);
+            return Ok(());
         }
         self.read = Some(Instant::now());
-        let bundle = read(&self.source, cluster).await?;
-        let changed = bundle != self.bundle;
-        self.bundle = bundle;
-        Ok(changed)
+        if let Some(found) = read(&self.source, cluster).await? {
+            self.bundle = Some(found.bundle);
+            self.renew = found.renew;
+        }
+        Ok(())
     }
 }
 
-async fn read(source: &TrustSource, cluster: &Cluster) -> Result<Option<TrustBundle>, Failure> {
-    let (from, pem) = match source {
+async fn read(source: &TrustSource, cluster: &Cluster) -> Result<Option<Found>, Failure> {
+    let (from, pem, renew) = match source {
         TrustSource::Unknown => return Ok(None),
         TrustSource::File(path) => {
             let from = path.display().to_string();
@@ -96,7 +111,7 @@ async fn read(source: &TrustSource, cluster: &Cluster) -> Result<Option<TrustBun
                 return Err(unreadable("it is no file of certificates".to_owned()));
             }
             let pem = fs::read(path).map_err(|error| unreadable(error.to_string()))?;
-            (from, pem)
+            (from, pem, None)
         }
         TrustSource::ConfigMap { name, key } => {
             let from = format!("ConfigMap {name}");
@@ -118,11 +133,12 @@ async fn read(source: &TrustSource, cluster: &Cluster) -> Result<Option<TrustBun
                     }
                 )));
             };
-            (from, pem.clone().into_bytes())
+            let renew = found.annotations().get(RENEW_ANNOTATION).cloned();
+            (from, pem.clone().into_bytes(), renew)
         }
     };
     TrustBundle::from_pem(&pem)
-        .map(Some)
+        .map(|bundle| Some(Found { bundle, renew }))
         .map_err(|error| Failure::Trust {
             from,
             why: error.to_string(),

@@ -58,6 +58,7 @@ impl Turn {
                 renew_at: config.renew_at,
                 seed: config.seed,
                 issuer: source.label().to_owned(),
+                renew_before: None,
             },
             source,
             disk: Disk::new(config.dir, config.force, expect),
@@ -121,6 +122,7 @@ impl Turn {
         self.is_settled = false;
         self.look();
         self.source.refresh(&self.observer).await;
+        self.desired.renew_before = self.source.renew_before(&self.observer);
         let now = OffsetDateTime::now_utc();
         let asked = self.shared.asked();
         if asked != self.asked {

@@ -126,3 +126,57 @@ fn a_trust_bundle_that_changes_is_written_and_one_without_the_ca_asks_for_a_new_
         assert_eq!(world.serial(), first);
     });
 }
+
+#[test]
+fn an_annotation_renews_every_replica_once_also_those_that_start_later() {
+    support::run(async {
+        const OWN: &str = "--service hook.%N --cert-dir serving --ca-secret %N/hook-ca";
+        let world = World::new("annotated", OWN).await;
+        let annotate = |value: &str| {
+            let value = format!("certtool.dev/renew={value}");
+            let namespace = &world.namespace;
+            world.cluster.kubectl(&[
+                "annotate",
+                "secret",
+                "hook-ca",
+                "-n",
+                namespace,
+                "--overwrite",
+                &value,
+            ]);
+        };
+        let other = OWN.replace("serving", "other");
+        world.run(&format!("--once {OWN}")).done();
+        world.run(&format!("--once {other}")).done();
+        let (first, others) = (world.serial(), world.x509("other/tls.crt", "-serial"));
+        let mut process = world.start(OWN);
+        process.wait_for("the pair on disk is good", LIMIT);
+        annotate("tomorrow");
+        process.wait_for("is no instant in RFC 3339", LIMIT);
+        // The note beside a pair counts whole seconds.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let now = String::from_utf8(
+            std::process::Command::new("date")
+                .args(["-u", "+%FT%TZ"])
+                .output()
+                .unwrap()
+                .stdout,
+        );
+        annotate(now.unwrap().trim());
+        let second = world.next_serial(&first);
+        process.wait_for("since it was asked for", LIMIT);
+        process.terminate(LIMIT);
+        // A replica that was not up renews when it is, and nobody does so twice.
+        world.run(&format!("--once {other}")).done();
+        let renewed = world.x509("other/tls.crt", "-serial");
+        assert_ne!(renewed, others);
+        for words in [OWN, &other] {
+            world
+                .run(&format!("--once {words}"))
+                .done()
+                .prints("unchanged");
+        }
+        assert_eq!(world.serial(), second);
+        assert_eq!(world.x509("other/tls.crt", "-serial"), renewed);
+    });
+}
