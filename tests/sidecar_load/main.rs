@@ -29,5 +29,6 @@ mod deployment;
 mod faults;
 mod load;
 mod rotating;
+mod signer;
 
 use files::Files;
