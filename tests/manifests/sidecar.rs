@@ -176,7 +176,7 @@ fn certificates_in(project: &Project, kind: &str, name: &str, path: &str) -> usi
 fn with_a_ca_of_its_own_the_project_works_with_the_rights_it_needs_and_no_more() {
     support::run_within(Duration::from_secs(240), async {
         let overlay = block("docs/sidecar.md", "config/certtool/kustomization.yaml");
-        let project = project(&overlay);
+        let project = project(&(overlay + SHORTER_LIFE));
         let pod = deploy(&project).await;
         let (sidecar, manager) = start(&project, &pod).await;
         project.works().await;
@@ -291,6 +291,13 @@ spec:
       volumes:
       - name: cert
         secret: {defaultMode: 420, secretName: webhook-server-cert}
+";
+
+/// For a certificate that works, nobody hurries while a new CA settles: a tenth of this.
+const SHORTER_LIFE: &str = "
+- target: {kind: Deployment}
+  patch: |-
+    - {op: add, path: /spec/template/spec/initContainers/0/args/-, value: --validity=100s}
 ";
 
 /// So that a CA is replaced within the test.
