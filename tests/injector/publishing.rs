@@ -134,7 +134,9 @@ fn a_ca_that_was_deleted_while_nobody_looked_is_not_replaced() {
         };
         site.delete(&format!("{}/ca", site.secrets())).await;
         let mut controller = site.start();
-        controller.process.wait_for("is still in a trust bundle", SOON);
+        controller
+            .process
+            .wait_for("is still in a trust bundle", SOON);
         tokio::time::sleep(Duration::from_secs(3)).await;
         assert_eq!(site.ca().await, None);
         assert_eq!(site.bundles(&path).await, [ca]);
