@@ -10,7 +10,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use kube_lease_manager::{LeaseManager, LeaseManagerBuilder, LeaseParams};
+use kube_lease_manager::{LeaseManager, LeaseManagerBuilder, LeaseManagerError, LeaseParams};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
@@ -58,7 +58,7 @@ impl Election {
         let changed = Notify::new();
         tokio::select! {
             () = &mut shutdown => {}
-            () = self.renew(&manager, &changed) => {}
+            () = self.renew(cluster, &manager, &changed) => {}
             () = self.look(cluster, keeper, metrics, &changed) => {}
         }
         keeper.close();
@@ -92,7 +92,7 @@ impl Election {
     }
 
     /// Takes and renews the Lease; never ends.
-    async fn renew(&self, manager: &LeaseManager, changed: &Notify) {
+    async fn renew(&self, cluster: &Cluster, manager: &LeaseManager, changed: &Notify) {
         let mut said = String::new();
         loop {
             match manager.changed().await {
@@ -103,6 +103,11 @@ impl Election {
                 Err(error) => {
                     report(&mut said, self, &error.to_string());
                     tokio::time::sleep(LOOK).await;
+                    // Somebody deleted the Lease. A manager makes it when it is made itself, and
+                    // never again.
+                    if matches!(error, LeaseManagerError::NonexistentLease(_)) {
+                        drop(self.manager(cluster).await);
+                    }
                 }
             }
         }

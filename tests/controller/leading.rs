@@ -149,3 +149,31 @@ fn a_lease_that_is_taken_away_stops_the_writing_at_once() {
         assert_eq!(first.get("/readyz").0, 200, "readiness is no leadership");
     });
 }
+
+#[test]
+fn a_lease_that_somebody_deleted_is_made_again() {
+    support::run(async {
+        let site = Site::new("no-lease").await;
+        let replicas = [0; 2].map(|_| site.start_with(&site.kubeconfig, ELECT));
+        let pod = site.pod("hook").await;
+        let lease = format!(
+            "/apis/coordination.k8s.io/v1/namespaces/{}/leases/certtool-controller",
+            site.namespace
+        );
+        for round in ["one", "two"] {
+            site.ask(&pod, "hook", round);
+            site.certified(round, &site.host("hook")).await;
+            site.api("DELETE", &lease, &Value::Null).await.unwrap();
+            // The leader hears of it and is none any more.
+            let limit = Instant::now() + SOON;
+            while site.api("GET", &lease, &Value::Null).await.is_err() {
+                assert!(Instant::now() < limit, "{}", replicas[0].process.stderr());
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+        site.ask(&pod, "hook", "three");
+        site.certified("three", &site.host("hook")).await;
+        let leaders = replicas.iter().filter(|replica| is_leader(replica)).count();
+        assert_eq!(leaders, 1);
+    });
+}
