@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 
 use futures::{Stream, StreamExt};
 use kube::Api;
-use kube::core::{ApiResource, DynamicObject, ObjectMeta, PartialObjectMeta};
+use kube::core::{ApiResource, ObjectMeta};
 use kube::runtime::{WatchStreamExt, watcher};
 
 use super::call::Call;
 use super::client::Cluster;
 use super::error::Error;
+use super::lean::Lean;
 use super::secrets::{self, SecretName};
 use super::watching::{Pauses, RENEWED, explain};
 use crate::injectable::Kind;
@@ -26,7 +27,7 @@ pub struct Metadata {
     pub resource_version: String,
     /// `metadata.labels`
     pub labels: BTreeMap<String, String>,
-    /// `metadata.annotations`
+    /// `metadata.annotations` of certtool and cert-manager
     pub annotations: BTreeMap<String, String>,
 }
 
@@ -45,9 +46,10 @@ pub enum MetadataEvent {
     Interrupted(Error),
 }
 
-/// A page of a listing: it is in memory as a whole, and a manifest of a CRD that kubectl has
-/// applied is in an annotation once more.
-const PAGE: u32 = 50;
+/// How many objects a page of a listing has; its text is in memory as a whole.
+const PAGE: u32 = 100;
+/// The same of CRDs: the manifest that kubectl has applied, schemas and all, is in an annotation.
+const PAGE_OF_CRDS: u32 = 16;
 
 impl Cluster {
     /// Watches all objects of an injectable kind. It never ends.
@@ -58,7 +60,12 @@ impl Cluster {
         let resource = resource(kind.group(), kind.as_str(), kind.plural());
         let api = Api::all_with(self.client(), &resource);
         let call = Call::cluster_scoped("watch", kind.group(), kind.version(), kind.plural());
-        self.watch_metadata(api, watcher::Config::default(), call)
+        let page = match kind {
+            Kind::CustomResourceDefinition => PAGE_OF_CRDS,
+            _ => PAGE,
+        };
+        let config = watcher::Config::default().page_size(page);
+        self.watch_metadata(api, config, call)
     }
 
     /// Watches one Secret and no other, which a Role can be limited to. It never ends.
@@ -74,20 +81,22 @@ impl Cluster {
 
     fn watch_metadata(
         &self,
-        api: Api<PartialObjectMeta<DynamicObject>>,
+        api: Api<Lean>,
         config: watcher::Config,
         call: Call,
     ) -> impl Stream<Item = MetadataEvent> + Send + 'static {
         let server = self.server.to_string();
-        watcher(api, config.timeout(RENEWED).page_size(PAGE))
+        watcher(api, config.timeout(RENEWED))
             .backoff(Pauses::default())
             .map(move |event| match event {
                 Ok(watcher::Event::Init) => MetadataEvent::Listing,
                 Ok(watcher::Event::InitDone) => MetadataEvent::Listed,
                 Ok(watcher::Event::Apply(object) | watcher::Event::InitApply(object)) => {
-                    MetadataEvent::Seen(read(object.metadata))
+                    MetadataEvent::Seen(read(object.into_metadata()))
                 }
-                Ok(watcher::Event::Delete(object)) => MetadataEvent::Gone(read(object.metadata)),
+                Ok(watcher::Event::Delete(object)) => {
+                    MetadataEvent::Gone(read(object.into_metadata()))
+                }
                 Err(error) => MetadataEvent::Interrupted(explain(error, &server, &call)),
             })
     }

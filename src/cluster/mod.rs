@@ -14,6 +14,7 @@ mod events;
 mod facts;
 mod handshake;
 mod injectables;
+mod lean;
 mod leases;
 mod metadata_watch;
 mod namespaces;

@@ -34,6 +34,7 @@ pub struct Pages<'a> {
     call: Call,
     params: ListParams,
     metadata_only: bool,
+    largest: u32,
     at_end: bool,
     /// Names that were given out: kept when the list has to begin anew.
     given: HashSet<String>,
@@ -65,6 +66,7 @@ impl Cluster {
             call: Call::cluster_scoped("list", kind.group(), kind.version(), kind.plural()),
             params,
             metadata_only: false,
+            largest: LARGEST_PAGE,
             at_end: false,
             given: HashSet::new(),
         }
@@ -76,6 +78,13 @@ impl Pages<'_> {
     #[must_use]
     pub fn named(mut self, name: &str) -> Self {
         self.params.field_selector = Some(format!("metadata.name={name}"));
+        self
+    }
+
+    /// At most so many at a time.
+    #[must_use]
+    pub fn of_at_most(mut self, largest: u32) -> Self {
+        self.largest = largest;
         self
     }
 
@@ -118,8 +127,8 @@ impl Pages<'_> {
         let items = list.items.unwrap_or_default();
         if !self.metadata_only && !items.is_empty() {
             let fitting = PAGE_BYTES * items.len() / text.len();
-            let fitting = u32::try_from(fitting).unwrap_or(LARGEST_PAGE);
-            self.params.limit = Some(fitting.clamp(1, LARGEST_PAGE));
+            let fitting = u32::try_from(fitting).unwrap_or(self.largest);
+            self.params.limit = Some(fitting.clamp(1, self.largest));
         }
         self.params.continue_token = list.metadata.next.filter(|token| !token.is_empty());
         self.at_end = self.params.continue_token.is_none();

@@ -79,18 +79,27 @@ impl<K: Clone + Ord + Hash, T> Queue<K, T> {
         self.entries.values().filter(finished).count()
     }
 
-    /// An object that has something to be done, new or changed.
-    pub(super) fn offer(&mut self, key: &K, name: &str, group: usize, object: T, now: Instant) {
-        let keep = self.held < HELD;
+    /// An object that has something to be done, new or changed; without it, it is read when its
+    /// turn comes.
+    pub(super) fn offer(
+        &mut self,
+        key: &K,
+        name: &str,
+        group: usize,
+        object: impl Into<Option<T>>,
+        now: Instant,
+    ) {
+        let object = object.into();
         let listing = self.listings.get(&group).copied().unwrap_or_default();
         let Some(entry) = self.entries.get_mut(key) else {
-            self.held += usize::from(keep);
+            let object = object.filter(|_| self.held < HELD);
+            self.held += usize::from(object.is_some());
             self.entries.insert(
                 key.clone(),
                 Entry {
                     name: name.to_owned(),
                     group,
-                    object: keep.then_some(object),
+                    object,
                     seen: now,
                     attempts: 0,
                     state: State::Waiting(now),
@@ -102,24 +111,16 @@ impl<K: Clone + Ord + Hash, T> Queue<K, T> {
         };
         entry.listing = listing;
         match &mut entry.state {
-            State::Finished => {}
-            State::Running { changed } => {
-                *changed = true;
-                if keep && entry.object.is_none() {
-                    self.held += 1;
-                    entry.object = Some(object);
-                } else if entry.object.is_some() {
-                    entry.object = Some(object);
-                }
-            }
+            State::Finished => return,
+            State::Running { changed } => *changed = true,
             // Its turn comes as before: one that changes all the time is not tried all
             // the time.
-            State::Waiting(_) => {
-                if entry.object.is_some() {
-                    entry.object = Some(object);
-                }
-            }
+            State::Waiting(_) => {}
         }
+        // What was kept is of before.
+        self.held -= usize::from(entry.object.take().is_some());
+        entry.object = object.filter(|_| self.held < HELD);
+        self.held += usize::from(entry.object.is_some());
     }
 
     /// One that is gone, or has nothing left to be done.

@@ -10,6 +10,9 @@
 #[path = "../controller/world.rs"]
 #[allow(dead_code)]
 mod controller;
+#[path = "../controller/faulty.rs"]
+#[allow(dead_code)]
+mod faulty;
 #[path = "../requests/files.rs"]
 #[allow(dead_code)]
 mod files;
@@ -24,8 +27,11 @@ mod world;
 
 mod choosing;
 mod contested;
+mod faults;
 mod following;
+mod masses;
 mod publishing;
+mod rights;
 mod site;
 
 use files::Files;

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::Injector;
+use super::bulk::Read;
 use super::index::{Edition, Supply};
 use crate::cluster::{Applied, Error, Event, Mode};
 use crate::controller::gate::NotLeader;
@@ -39,8 +40,15 @@ struct Due {
 }
 
 impl Injector {
-    /// Brings one object in order. `attempts` is how often that has failed.
-    pub(super) async fn mend(&self, context: &Context, id: &ObjectId, attempts: u32) -> Ended {
+    /// Brings one object in order, as it was just read if it was. `attempts` is how often that
+    /// has failed.
+    pub(super) async fn mend(
+        &self,
+        context: &Context,
+        id: &ObjectId,
+        read: Option<Read>,
+        attempts: u32,
+    ) -> Ended {
         let due = {
             let index = self.index();
             let Some(entry) = index.get(id) else {
@@ -70,7 +78,7 @@ impl Injector {
             }
             Supply::Bad(why) => return self.no_source(context, id, &due, why),
         };
-        match self.try_to_mend(context, id, &due, material).await {
+        match self.try_to_mend(context, id, read, &due, material).await {
             Ok(ended) => ended,
             Err(error) => {
                 let kind = id.kind.as_str();
@@ -106,12 +114,19 @@ impl Injector {
         &self,
         context: &Context,
         id: &ObjectId,
+        read: Option<Read>,
         due: &Due,
         material: &Material,
     ) -> Result<Ended, Error> {
-        let began = Instant::now();
         let edition = due.edition.number;
-        let found = limited(context, context.cluster.get_injectable(id)).await?;
+        let (found, began) = match read {
+            Some((object, began)) => (Some(object), began),
+            None => {
+                let began = Instant::now();
+                let found = limited(context, context.cluster.get_injectable(id)).await?;
+                (found, began)
+            }
+        };
         let Some(object) = found.filter(|object| text(object, "uid") == due.uid) else {
             return Ok(Ended::Nothing);
         };

@@ -3,6 +3,7 @@
 //!
 //! * `index`: what is known of objects and sources
 //! * `secrets`: the Secrets that are sources
+//! * `bulk`: many objects of a kind, read together
 //! * `mend`: one object, read and patched
 //! * `publish`: a signer's bundle before it signs, given and read back
 //!
@@ -10,6 +11,7 @@
 //! objects at a time. Three things queue an object: its source changed, it changed itself, or it
 //! was not read for a while. Followers watch as the leader does and begin when the gate opens.
 
+mod bulk;
 mod index;
 mod mend;
 mod publish;
@@ -26,6 +28,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
+use self::bulk::{Bulk, Page, Read};
 use self::index::{Index, Supply};
 use self::mend::Ended;
 use self::secrets::{Secrets, Told};
@@ -131,6 +134,7 @@ pub(super) async fn run(context: &Context, injector: &Injector) {
         context,
         injector,
         queue: Queue::new(),
+        bulk: Bulk::new(&context.cluster),
         secrets: Secrets::new(check_every),
         refused: HashMap::new(),
         troubles: HashMap::new(),
@@ -154,15 +158,22 @@ pub(super) async fn run(context: &Context, injector: &Injector) {
                 break;
             };
             running.push(async move {
-                let ended = injector.mend(context, &job.key, job.attempts).await;
+                let ended = injector
+                    .mend(context, &job.key, job.object, job.attempts)
+                    .await;
                 (job.key, ended)
             });
+        }
+        // The next page comes while the last objects of this one are worked on.
+        if open && state.queue.len() < 2 * PARALLEL {
+            state.bulk.go_on();
         }
         let due = state.queue.next_due();
         let may_begin = open && running.len() < PARALLEL;
         tokio::select! {
             biased;
             Some((id, ended)) = running.next() => state.ended(&id, &ended),
+            Some(page) = state.bulk.reading.next() => state.read(page),
             Some((kind, event)) = events.next() => state.event(kind, event),
             (name, told) = state.secrets.next() => state.told(name, told),
             () = injector.ordering.notified() => {
@@ -187,7 +198,9 @@ async fn sleep_until(due: Option<Instant>) {
 struct Loop<'a> {
     context: &'a Context,
     injector: &'a Injector,
-    queue: Queue<ObjectId, ()>,
+    /// Objects that may have something to be done, some as they were read in a list.
+    queue: Queue<ObjectId, Read>,
+    bulk: Bulk<'a>,
     secrets: Secrets,
     /// Objects whose metadata asks for what cannot be done: their UIDs, and why.
     refused: HashMap<ObjectId, (String, String)>,
@@ -195,20 +208,33 @@ struct Loop<'a> {
     troubles: HashMap<String, (String, Instant)>,
 }
 
-impl Loop<'_> {
+impl<'a> Loop<'a> {
     /// Objects that may have something to be done, at once even if they wait after an error.
     fn offer(&mut self, ids: Vec<ObjectId>) {
         let now = Instant::now();
-        for id in ids {
-            let left_alone = {
-                let index = self.injector.index();
-                let entry = index.get(&id);
-                entry.is_none_or(|entry| entry.contest.until(now.into_std()).is_some())
-            };
-            if !left_alone {
-                self.queue.offer(&id, "", 0, (), now);
-                self.queue.hasten(&id, now);
-            }
+        let single = {
+            let index = self.injector.index();
+            let ids = ids.into_iter().filter(|id| {
+                let entry = index.get(id);
+                entry.is_some_and(|entry| entry.contest.until(now.into_std()).is_none())
+            });
+            self.bulk.take(ids.collect(), |kind| index.total(kind), now)
+        };
+        for id in single {
+            self.queue.offer(&id, "", 0, None, now);
+            self.queue.hasten(&id, now);
+        }
+    }
+
+    /// A page of a list was read.
+    fn read(&mut self, page: Page<'a>) {
+        let now = Instant::now();
+        let (read, single) = self.bulk.read(page);
+        let single = single.into_iter().map(|id| (id, None));
+        let read = read.into_iter().map(|(id, read)| (id, Some(read)));
+        for (id, read) in read.chain(single) {
+            self.queue.offer(&id, "", 0, read, now);
+            self.queue.hasten(&id, now);
         }
     }
 
@@ -284,7 +310,7 @@ impl Loop<'_> {
             self.queue.forget(&id);
         }
         if due {
-            self.queue.offer(&id, "", 0, (), Instant::now());
+            self.queue.offer(&id, "", 0, None, Instant::now());
         }
         let secret = |chosen: &Option<Chosen>| {
             let origin = chosen.as_ref().map(|chosen| &chosen.origin);
@@ -349,9 +375,7 @@ impl Loop<'_> {
             .injector
             .index()
             .unread(self.injector.check_every(), Instant::now());
-        for id in unread {
-            self.queue.offer(&id, "", 0, (), Instant::now());
-        }
+        self.offer(unread);
     }
 
     fn ended(&mut self, id: &ObjectId, ended: &Ended) {
