@@ -4,7 +4,7 @@
 use std::{
     net::{SocketAddr, TcpListener},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     thread::{self, JoinHandle},
@@ -14,6 +14,7 @@ use tokio::{io::copy_bidirectional, net::TcpStream, sync::oneshot};
 
 /// It stops when this is dropped.
 pub struct Balancer {
+    replicas: Arc<Mutex<Vec<SocketAddr>>>,
     connections: Arc<AtomicU64>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -24,6 +25,8 @@ impl Balancer {
         let listener = TcpListener::bind(address).unwrap();
         listener.set_nonblocking(true).unwrap();
         let connections = Arc::new(AtomicU64::new(0));
+        let replicas = Arc::new(Mutex::new(replicas));
+        let behind = Arc::clone(&replicas);
         let (stop, stopped) = oneshot::channel();
         let count = Arc::clone(&connections);
         let thread = thread::spawn(move || {
@@ -33,16 +36,22 @@ impl Balancer {
                 .unwrap();
             runtime.block_on(async {
                 tokio::select! {
-                    () = balance(listener, &replicas, &count) => {}
+                    () = balance(listener, &behind, &count) => {}
                     _ = stopped => {}
                 }
             });
         });
         Self {
+            replicas,
             connections,
             stop: Some(stop),
             thread: Some(thread),
         }
+    }
+
+    /// New connections go to another replica from now on.
+    pub fn replace(&self, number: usize, replica: SocketAddr) {
+        self.replicas.lock().unwrap()[number] = replica;
     }
 
     /// How many connections there were: as many as TLS handshakes.
@@ -51,12 +60,16 @@ impl Balancer {
     }
 }
 
-async fn balance(listener: TcpListener, replicas: &[SocketAddr], count: &AtomicU64) {
+async fn balance(listener: TcpListener, replicas: &Mutex<Vec<SocketAddr>>, count: &AtomicU64) {
     let listener = tokio::net::TcpListener::from_std(listener).unwrap();
     let next = AtomicUsize::new(0);
     while let Ok((mut client, _)) = listener.accept().await {
         count.fetch_add(1, Ordering::Relaxed);
-        let replica = replicas[next.fetch_add(1, Ordering::Relaxed) % replicas.len()];
+        let turn = next.fetch_add(1, Ordering::Relaxed);
+        let replica = {
+            let replicas = replicas.lock().unwrap();
+            replicas[turn % replicas.len()]
+        };
         tokio::spawn(async move {
             if let Ok(mut server) = TcpStream::connect(replica).await {
                 let _ = copy_bidirectional(&mut client, &mut server).await;

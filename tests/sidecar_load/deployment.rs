@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::Value;
 
 use crate::{
@@ -30,7 +31,7 @@ const OPTIONS: &str = "--service operator-webhook-service.%N --listen 127.0.0.1:
 /// process that gets no time on a machine that others use is not what is tested.
 pub fn own_ca(validity: &str, ca_validity: &str) -> String {
     format!(
-        "{OPTIONS} --ca-secret %N/webhook-ca --validity {validity} --renew-at 0.12 --ca-validity {ca_validity} \
+        "{OPTIONS} --ca-secret %N/webhook-ca --validity {validity} --renew-at 0.07 --ca-validity {ca_validity} \
          --webhook {} --webhook {} --crd {}",
         operator::MUTATING,
         operator::VALIDATING,
@@ -98,24 +99,14 @@ impl<'a> Deployment<'a> {
                 number,
                 address: *address,
                 dir: format!("serving-{number}"),
-                sidecar: Process::spawn(sidecar(&world, words, number, *address)),
+                sidecar: Process::spawn(sidecar(&world, words, &format!("{number}"), *address)),
                 clock: None,
                 manager: None,
                 issued_before: 0,
             });
         }
         for pod in &mut pods {
-            pod.sidecar.wait_for("wrote a new pair", LIMIT);
-            pod.manager = Some(Operator::start(&operator::Options {
-                kubeconfig: Some(world.kubeconfig.clone()),
-                cert_dir: Some(world.path(&pod.dir)),
-                host: pod.address.ip(),
-                port: pod.address.port(),
-                args: ["--webhook-close-connections", "--zap-log-level=info"]
-                    .map(ToOwned::to_owned)
-                    .to_vec(),
-                ..operator::Options::default()
-            }));
+            pod.start_manager(&world);
         }
         let balancer = Balancer::start((service, support::service_port()).into(), addresses);
         let deployment = Self {
@@ -153,13 +144,23 @@ impl<'a> Deployment<'a> {
         self.pods.iter_mut().map(Pod::issued).sum()
     }
 
-    /// The fingerprint of the CA that signs, as the Secret says.
+    /// The CA that signs, as the Secret says.
     pub fn signing_ca(&self) -> Option<String> {
+        self.entry("tls.crt")
+    }
+
+    /// What has to be trusted, as the Secret says.
+    pub fn bundle(&self) -> Option<String> {
+        let decoded = STANDARD.decode(self.entry("ca.crt")?).ok()?;
+        String::from_utf8(decoded).ok()
+    }
+
+    fn entry(&self, name: &str) -> Option<String> {
         let namespace = &self.world.namespace;
         let args = ["get", "secret", "webhook-ca", "-n", namespace, "-o", "json"];
         let output = self.world.cluster.try_kubectl(&args, "");
         let secret: Value = serde_json::from_slice(&output.stdout).ok()?;
-        Some(secret["data"]["tls.crt"].as_str()?.to_owned())
+        Some(secret["data"][name].as_str()?.to_owned())
     }
 
     /// Kills a sidecar with -9, and starts another one.
@@ -171,7 +172,8 @@ impl<'a> Deployment<'a> {
     /// Starts another sidecar, once the one before has ended.
     pub fn restart_sidecar(&mut self, number: usize) {
         let address = self.pods[number].address;
-        let mut command = sidecar(&self.world, &self.words, number, address);
+        let name = number.to_string();
+        let mut command = sidecar(&self.world, &self.words, &name, address);
         let pod = &mut self.pods[number];
         if let Some(clock) = &pod.clock {
             clock.rule(&mut command);
@@ -179,6 +181,28 @@ impl<'a> Deployment<'a> {
         pod.sidecar.wait(LIMIT);
         pod.issued_before = pod.issued();
         pod.sidecar = Process::spawn(command);
+    }
+
+    /// A Pod in the place of another one, as a rolling update does it: the new one serves before
+    /// the old one is told to end. `name` is one that none had before.
+    pub fn roll(&mut self, number: usize, name: &str) {
+        let address: SocketAddr = (support::next_cluster_ip(), 9443).into();
+        let mut pod = Pod {
+            number,
+            address,
+            dir: format!("serving-{name}"),
+            sidecar: Process::spawn(sidecar(&self.world, &self.words, name, address)),
+            clock: None,
+            manager: None,
+            issued_before: self.pods[number].issued(),
+        };
+        pod.start_manager(&self.world);
+        self.balancer.replace(number, address);
+        let mut old = std::mem::replace(&mut self.pods[number], pod);
+        // An endpoint that is gone is known everywhere only a moment later.
+        thread::sleep(Duration::from_millis(500));
+        assert!(old.sidecar.terminate(LIMIT).success());
+        old.manager.take().unwrap().terminate(LIMIT);
     }
 
     /// Each manager serves what is on its disk, at last.
@@ -239,6 +263,21 @@ impl Pod {
         self.issued_before + said.matches("wrote a new pair").count() as u64
     }
 
+    /// Starts the manager, once there is a pair for it.
+    fn start_manager(&mut self, world: &World<'_>) {
+        self.sidecar.wait_for("wrote a new pair", LIMIT);
+        self.manager = Some(Operator::start(&operator::Options {
+            kubeconfig: Some(world.kubeconfig.clone()),
+            cert_dir: Some(world.path(&self.dir)),
+            host: self.address.ip(),
+            port: self.address.port(),
+            args: ["--webhook-close-connections", "--zap-log-level=info"]
+                .map(ToOwned::to_owned)
+                .to_vec(),
+            ..operator::Options::default()
+        }));
+    }
+
     /// Waits for one more.
     pub fn await_renewal(&mut self) {
         let before = self.issued();
@@ -246,9 +285,9 @@ impl Pod {
     }
 }
 
-fn sidecar(world: &World<'_>, words: &str, number: usize, address: SocketAddr) -> Command {
-    let words = format!("{words} --cert-dir serving-{number} --probe {address}");
+fn sidecar(world: &World<'_>, words: &str, name: &str, address: SocketAddr) -> Command {
+    let words = format!("{words} --cert-dir serving-{name} --probe {address}");
     let mut command = world.command(&words);
-    command.env("POD_NAME", format!("operator-{number}"));
+    command.env("POD_NAME", format!("operator-{name}"));
     command
 }

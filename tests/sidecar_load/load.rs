@@ -101,7 +101,7 @@ impl Load {
     /// Panics at the first request that failed.
     #[track_caller]
     pub fn assert_none_failed(&self) {
-        let failures = self.tally.failures.lock().unwrap();
+        let failures = self.tally.failures.lock().unwrap().clone();
         let first: Vec<_> = failures.iter().take(20).map(String::as_str).collect();
         assert!(
             failures.is_empty(),

@@ -4,7 +4,8 @@
 //!
 //! `CERTTOOL_LOAD_SECONDS` lengthens each run. `CERTTOOL_LOAD_RATE` is the number of creations a
 //! second (110), each of which is two admission requests, and a conversion or more for every
-//! fourth one, each over a connection of its own. The runs take turns.
+//! fourth one, each over a connection of its own. The runs take turns. Two of them mount a small file
+//! system: that takes root, or a sudo that asks for no password.
 #![allow(
     clippy::expect_used,
     clippy::panic,

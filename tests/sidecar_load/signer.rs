@@ -111,7 +111,7 @@ fn with_the_controller_as_the_signer_no_request_fails_either() {
     let cluster = alone();
     support::run_within(LONGEST * 2, async {
         let words = "--service operator-webhook-service.%N --listen 127.0.0.1:0 --signer %S \
-                     --validity 10m --renew-at 0.004 --trust-bundle %N/trust";
+                     --validity 10m --renew-at 0.0025 --trust-bundle %N/trust";
         let mut process = None;
         let mut deployment = Deployment::prepared(&cluster, words, async |world| {
             process = Some(controller(world).await);
@@ -121,7 +121,7 @@ fn with_the_controller_as_the_signer_no_request_fails_either() {
         let load = deployment.load();
         let (started, first) = (Instant::now(), deployment.issued());
         let mut seen: BTreeSet<String> = deployment.signing_ca().into_iter().collect();
-        let least = at_least(60);
+        let least = at_least(30);
         loop {
             let before = seen.len();
             seen.extend(deployment.signing_ca());
