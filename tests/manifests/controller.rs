@@ -24,7 +24,8 @@ pub async fn replicas(cluster: &ControlPlane) -> Vec<Pod> {
     deploy(cluster, &repository().join("manifests/controller")).await
 }
 
-async fn deploy(cluster: &ControlPlane, dir: &Path) -> Vec<Pod> {
+/// The same of a directory with others.
+pub async fn deploy(cluster: &ControlPlane, dir: &Path) -> Vec<Pod> {
     let (manifests, _) = build(dir);
     let words = ["apply", "--validate=strict", "-f", "-"];
     let applied = cluster.try_kubectl(&words, &manifests);

@@ -8,6 +8,9 @@
     unreachable_pub
 )]
 
+#[path = "../sidecar_load/load.rs"]
+#[allow(dead_code)]
+mod load;
 #[path = "../support/operator.rs"]
 #[allow(clippy::unwrap_used, clippy::panic, dead_code, unreachable_pub)]
 mod operator;
@@ -19,6 +22,7 @@ mod support;
 
 mod built;
 mod controller;
+mod operating;
 mod pod;
 mod rights;
 mod security;

@@ -19,7 +19,7 @@ const MANAGER: &str = "operator-controller-manager";
 const MOUNTED: &str = "/tmp/k8s-webhook-server/serving-certs";
 
 /// The project with an overlay `config/certtool`, in which `..` has certtool's sources beside it.
-fn project(overlay: &str) -> Project {
+pub fn project(overlay: &str) -> Project {
     let project = Project::over("../certtool", cluster());
     let sources = project.path().join("certtool/manifests");
     copy(&repository().join("manifests"), &sources);
@@ -31,7 +31,7 @@ fn project(overlay: &str) -> Project {
 }
 
 /// The manager's pod, with the sidecar in it, not started yet.
-async fn deploy(project: &Project) -> Pod {
+pub async fn deploy(project: &Project) -> Pod {
     let cluster = project.cluster();
     let (manifests, objects) = build(&project.path().join("config/test"));
     let namespace = json!({
@@ -93,22 +93,23 @@ fn roles_are_what_the_options_need(pod: &Pod, objects: &[Value]) {
     assert_eq!(roles(objects, "certtool-sidecar-"), roles(&printed, ""));
 }
 
-fn start_manager(project: &Project, pod: &Pod) -> Operator {
+fn start_manager(project: &Project, pod: &Pod, args: &[&str]) -> Operator {
     Operator::start(&operator::Options {
         kubeconfig: Some(pod.kubeconfig()),
         cert_dir: Some(pod.volume("webhook-certs")),
         host: project.address().ip(),
         port: project.address().port(),
+        args: args.iter().map(ToString::to_string).collect(),
         ..operator::Options::default()
     })
 }
 
 /// Starts the containers in the kubelet's order: the manager once the sidecar has started.
-async fn start(project: &Project, pod: &Pod) -> (Process, Operator) {
+pub async fn start(project: &Project, pod: &Pod, args: &[&str]) -> (Process, Operator) {
     let mut sidecar = pod.start("certtool");
     sidecar.wait_for("health and metrics", LIMIT);
     pod.passes("certtool", "startupProbe").await;
-    let manager = start_manager(project, pod);
+    let manager = start_manager(project, pod, args);
     pod.passes("certtool", "livenessProbe").await;
     pod.passes("certtool", "readinessProbe").await;
     (sidecar, manager)
@@ -178,7 +179,7 @@ fn with_a_ca_of_its_own_the_project_works_with_the_rights_it_needs_and_no_more()
         let overlay = block("docs/sidecar.md", "config/certtool/kustomization.yaml");
         let project = project(&(overlay + SHORTER_LIFE));
         let pod = deploy(&project).await;
-        let (sidecar, manager) = start(&project, &pod).await;
+        let (sidecar, manager) = start(&project, &pod, &[]).await;
         project.works().await;
         let sidecar = renews_and_restarts(&pod, sidecar).await;
         until_event(&project, &pod, "CertificateIssued").await;
@@ -222,7 +223,7 @@ fn the_readme_adds_it_in_ten_lines() {
         let project = project(&overlay);
         // The operator of the tests converts, too, which the README's is silent about.
         let pod = deploy(&project).await;
-        let (_sidecar, _manager) = start(&project, &pod).await;
+        let (_sidecar, _manager) = start(&project, &pod, &[]).await;
         let client = ".webhooks[0].clientConfig.caBundle";
         support::eventually(LIMIT, || async {
             let kind = "validatingwebhookconfiguration";
@@ -247,7 +248,7 @@ fn with_the_controllers_signer_the_project_works_with_the_rights_it_needs_and_no
         let replicas = controller::replicas(project.cluster()).await;
         let signing = replicas[0].start("controller");
         let pod = deploy(&project).await;
-        let (sidecar, manager) = start(&project, &pod).await;
+        let (sidecar, manager) = start(&project, &pod, &[]).await;
         let annotation = "certtool.dev/inject-ca-from-signer";
         for (kind, name) in [
             ("mutatingwebhookconfiguration", operator::MUTATING),
