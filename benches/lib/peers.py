@@ -71,3 +71,30 @@ def versions(found: set[str]) -> str:
         words = subprocess.run(["openssl", "version"], capture_output=True, text=True).stdout.split()
         names.append(" ".join(words[:2]))
     return ", ".join(names) or "none"
+
+
+def cainjector(root: Path) -> Path | None:
+    """cert-manager's injection controllers, of benches/cainjector."""
+    source = root / "benches/cainjector"
+    version = next(
+        line.split()[1] for line in (source / "go.mod").read_text().splitlines()
+        if line.strip().startswith("github.com/cert-manager/cert-manager ")
+    )
+    target = directory() / f"cainjector-{version}" / "cainjector"
+    if target.is_file():
+        return target
+    if not shutil.which("go"):
+        say("left out: cainjector (it is built from its Go module, and go is not installed)")
+        return None
+    say(f"building cainjector {version} (once, some minutes; it is kept in {target.parent})")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    built = subprocess.run(
+        ["nice", "go", "build", "-trimpath", "-ldflags=-s -w", "-o", str(target), "."],
+        env={**os.environ, "GOFLAGS": "", "CGO_ENABLED": "0"},
+        cwd=source, capture_output=True, text=True,
+    )
+    if built.returncode != 0:
+        lines = built.stderr.strip().splitlines()
+        say(f"left out: cainjector (go build failed: {lines[-1] if lines else '?'})")
+        return None
+    return target
