@@ -18,6 +18,7 @@ use crate::{
 };
 
 const KILLS: usize = 100;
+const VALIDATING: &str = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
 
 /// What a test of this kind sees of the cluster.
 struct Watched<'a> {
@@ -100,19 +101,35 @@ impl<'a> Watched<'a> {
                 self.site.api("DELETE", &path, &Value::Null).await.unwrap();
             }
         }
-        let bundle = self.bundle().await;
-        for leaf in &new {
-            assert_trusted(leaf, &bundle);
+        if !new.is_empty() {
+            let bundles = self.bundles().await;
+            for leaf in &new {
+                for bundle in &bundles {
+                    assert_trusted(leaf, bundle);
+                }
+            }
         }
         let found = new.len();
         self.given.extend(new);
         found
     }
 
-    async fn bundle(&self) -> TrustBundle {
+    /// What clients trust by the ConfigMap, and the API server by each webhook.
+    async fn bundles(&self) -> Vec<TrustBundle> {
         let found = crate::publishing::find(self.site, &self.site.namespace).await;
         let text = found.unwrap_or_default()["data"]["ca.crt"].clone();
-        TrustBundle::from_pem(text.as_str().unwrap_or_default().as_bytes()).unwrap_or_default()
+        let mut texts = vec![text.as_str().unwrap_or_default().as_bytes().to_vec()];
+        let object = self
+            .site
+            .api("GET", &webhooks(self.site), &Value::Null)
+            .await;
+        let object = object.unwrap();
+        for webhook in object["webhooks"].as_array().unwrap() {
+            let bundle = &webhook["clientConfig"]["caBundle"];
+            texts.push(bundle.as_str().map_or_else(Vec::new, |_| decode(bundle)));
+        }
+        let bundle = |text: &Vec<u8>| TrustBundle::from_pem(text).unwrap_or_default();
+        texts.iter().map(bundle).collect()
     }
 
     /// Asks for a rotation whenever none is under way, as `ca rotate` does.
@@ -140,6 +157,25 @@ fn assert_trusted(leaf: &Certificate, bundle: &TrustBundle) {
     );
 }
 
+/// The path of the configuration of two webhooks that call the holders of the certificates.
+fn webhooks(site: &Site<'_>) -> String {
+    format!("{VALIDATING}/{}", site.name("hooks"))
+}
+
+async fn make_webhooks(site: &Site<'_>) {
+    let webhook = |name: &str| {
+        json!({
+            "name": name, "admissionReviewVersions": ["v1"], "sideEffects": "None", "rules": [],
+            "clientConfig": { "service": { "namespace": site.namespace, "name": "hook" } },
+        })
+    };
+    let object = json!({
+        "metadata": { "name": site.name("hooks") },
+        "webhooks": [webhook("one.example.com"), webhook("two.example.com")],
+    });
+    site.api("POST", VALIDATING, &object).await.unwrap();
+}
+
 fn replica(site: &Site<'_>, kubeconfig: &std::path::Path) -> Process {
     let words = "controller --config config/controller.yaml --listen 127.0.0.1:0 --leader-elect \
                  --lease-duration 6s --log-format json";
@@ -154,12 +190,21 @@ fn a_hundred_kills_of_two_replicas_leave_every_certificate_trusted() {
         let site = Site::new("kill").await;
         let namespace = site.namespace.as_str();
         let fields = format!(
-            "    limits: {{maximum: 10m}}\n{}",
-            trust_bundle(&[namespace])
+            "    limits: {{maximum: 10m}}\n{}injection:\n  targets:\n    \
+             - {{kind: ValidatingWebhookConfiguration, names: [{}], signer: {}}}\n",
+            trust_bundle(&[namespace]),
+            site.name("hooks"),
+            site.signer(),
         );
-        let account = site
-            .manage("life: 1d, settle: 300ms", &fields, (&publishes(), &[]))
-            .await;
+        make_webhooks(&site).await;
+        let injects = support::rule(
+            &["admissionregistration.k8s.io"],
+            &["validatingwebhookconfigurations"],
+            &["get", "list", "watch", "patch"],
+        );
+        let rights: (&[_], &[_]) = (&publishes(), &[injects]);
+        let managed = "life: 1d, settle: 300ms";
+        let account = site.manage(managed, &fields, rights).await;
         let pod = site.pod("hook").await;
         let mut watched = Watched::new(&site, &pod).await;
         let mut replicas: Vec<_> = (0..2).map(|_| replica(&site, &account)).collect();
@@ -233,10 +278,17 @@ fn a_hundred_kills_of_two_replicas_leave_every_certificate_trusted() {
             .map(|(entry, value)| (entry.clone(), decode(value)))
             .collect();
         let state = certtool::authority::read("ca", &data, &BTreeMap::new()).unwrap();
-        let bundle = watched.bundle().await;
-        assert_eq!(bundle, state.trust().bundle);
+        let trusted = state.trust().bundle;
+        support::eventually(SOON, || async {
+            let bundles = watched.bundles().await;
+            match bundles.iter().all(|bundle| *bundle == trusted) {
+                true => Ok(()),
+                false => Err(format!("{bundles:?}, not {trusted:?}")),
+            }
+        })
+        .await;
         for leaf in &watched.given {
-            assert_trusted(leaf, &bundle);
+            assert_trusted(leaf, &trusted);
         }
         let mut signed: BTreeMap<String, usize> = BTreeMap::new();
         for leaf in &watched.given {
@@ -248,7 +300,7 @@ fn a_hundred_kills_of_two_replicas_leave_every_certificate_trusted() {
             leaders.len(),
             watched.given.len(),
             signed.len(),
-            bundle.certificates().len(),
+            trusted.certificates().len(),
         );
         assert_eq!(watched.given.len(), watched.asked);
         assert!(signed.len() >= 5, "{signed:?}");
