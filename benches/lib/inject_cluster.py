@@ -10,9 +10,9 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from cluster import control_plane
+from cluster import Scene
 from inject import apart
-from measure import Failed, environment, output, say
+from measure import Failed, output, say
 
 # A smaller cluster for a busy machine: CERTTOOL_BENCH_SHARE=0.1.
 SHARE = float(os.environ.get("CERTTOOL_BENCH_SHARE", "1"))
@@ -36,15 +36,9 @@ def run(options) -> bool:
         return Bench(options, Path(scratch), stack).run()
 
 
-class Bench:
+class Bench(Scene):
     def __init__(self, options, scratch: Path, stack: ExitStack) -> None:
-        self.options, self.scratch = options, scratch
-        self.env = environment(scratch / "home")
-        self.kubectl = control_plane(options.root, scratch, stack, self.env)
-        self.bare = scratch / "bare-requests"
-        build = dict(os.environ, CGO_ENABLED="0")
-        output("go", "build", "-C", options.root / "benches/bare-requests", "-o", self.bare, ".", env=build)
-        self.client = credentials(Path(self.env["KUBECONFIG"]), scratch)
+        super().__init__(options, scratch, stack)
         self.server_pid = int((scratch / "control-plane/pids/kube-apiserver").read_text())
 
     def run(self) -> bool:
@@ -191,24 +185,6 @@ def timed(words: list, stdin: Path | None, env: dict) -> tuple[float, float, int
 def cpu_of(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def credentials(kubeconfig: Path, scratch: Path) -> list:
-    """Server, CA, certificate and key, as files."""
-    text = kubeconfig.read_text()
-    found = {}
-    for line in text.splitlines():
-        key, _, value = line.strip().removeprefix("- ").partition(": ")
-        found[key.strip('"')] = value.strip('",')
-    files = []
-    for key in ("certificate-authority", "client-certificate", "client-key"):
-        if key in found:
-            files.append(found[key])
-            continue
-        target = scratch / f"{key}.pem"
-        target.write_bytes(base64.b64decode(found[f"{key}-data"]))
-        files.append(target)
-    return [found["server"], *files]
 
 
 def write_requests(scratch: Path, cas: list[Path]) -> None:

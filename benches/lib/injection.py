@@ -16,11 +16,10 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from cluster import control_plane
+from cluster import Scene
 from controller import Running, resident
-from inject_cluster import ADMISSION, JSON, PARALLEL, configuration, crd, credentials, timed
-from inject_cluster import EXTENSIONS
-from measure import Failed, environment, output, say
+from inject_cluster import ADMISSION, EXTENSIONS, JSON, PARALLEL, configuration, crd, timed
+from measure import Failed, output, say
 from peers import cainjector
 
 SHARE = float(os.environ.get("CERTTOOL_BENCH_SHARE", "1"))
@@ -44,15 +43,9 @@ def run(options) -> bool:
         return Bench(options, Path(scratch), stack).run()
 
 
-class Bench:
+class Bench(Scene):
     def __init__(self, options, scratch: Path, stack: ExitStack) -> None:
-        self.options, self.scratch = options, scratch
-        self.env = environment(scratch / "home")
-        self.kubectl = control_plane(options.root, scratch, stack, self.env)
-        self.bare = scratch / "bare-requests"
-        build = dict(os.environ, CGO_ENABLED="0")
-        output("go", "build", "-C", options.root / "benches/bare-requests", "-o", self.bare, ".", env=build)
-        self.client = credentials(Path(self.env["KUBECONFIG"]), scratch)
+        super().__init__(options, scratch, stack)
         self.bundles = []
         config = scratch / "controller.yaml"
         config.write_text(
