@@ -1,5 +1,6 @@
 """The controller: approval and signature of a thousand requests, next to a client that makes
-the same two writes and nothing else; latency under light load; memory."""
+the same two writes and nothing else, and to kube-controller-manager, which only signs; latency under
+light load; memory."""
 
 import json
 import os
@@ -14,9 +15,15 @@ from pathlib import Path
 from cluster import control_plane
 from measure import Failed, environment, output, say
 
-REQUESTS = 1000
+SHARE = float(os.environ.get("CERTTOOL_BENCH_SHARE", "1"))
+REQUESTS = int(1000 * SHARE)
+# kube-controller-manager signs 20 a second by default.
+FEW = int(200 * SHARE)
 ROUNDS = 5
-LIGHT = 300
+LIGHT = int(300 * SHARE)
+# Signed by kube-controller-manager once somebody has approved it.
+CLIENTS = "kubernetes.io/kube-apiserver-client"
+UNLIMITED = ["--kube-api-qps=2000", "--kube-api-burst=4000"]
 POLICY = """\
     policy:
       rules:
@@ -35,7 +42,7 @@ def run(options) -> bool:
         scratch = Path(directory)
         env = environment(scratch / "home")
         bench = Bench(options, scratch, env, control_plane(options.root, scratch, stack, env))
-        floor, ours, peaks = [], [], []
+        floor, ours, peaks, default, raised = [], [], [], [], []
         idle = bench.idle()
         say(f"controller: {ROUNDS} rounds of {REQUESTS} requests")
         for number in range(ROUNDS):
@@ -43,13 +50,21 @@ def run(options) -> bool:
             rate, peak = bench.certtool(f"certtool{number}")
             ours.append(rate)
             peaks.append(peak)
+            if not options.no_peers:
+                raised.append(bench.peer(f"raised{number}", REQUESTS, UNLIMITED))
+        if not options.no_peers:
+            default.append(bench.peer("default", FEW, []))
         light = bench.light()
         print("\n### Approving and signing 1,000 requests that are there at once\n")
         print("| | requests/s, median | min | max |\n|---|---:|---:|---:|")
         for name, values in {
             "a client that makes the two writes and nothing else": floor,
             "certtool controller, policy with Service and pod": ours,
+            "kube-controller-manager, signing alone, client limits raised": raised,
+            f"the same with its own limits, {FEW} requests": default,
         }.items():
+            if not values:
+                continue
             print(f"| {name} | {statistics.median(values):.0f} | {min(values):.0f} | {max(values):.0f} |")
         print(f"\n### 10 requests a second, {LIGHT} of them: creation to certificate\n")
         print("| p50 ms | p99 ms | max ms |\n|---:|---:|---:|")
@@ -151,6 +166,27 @@ class Bench:
         with self.controller(signer) as controller:
             result = rate(watch)
             return result, resident(controller.pid, "VmHWM")
+
+    def peer(self, prefix: str, count: int, limits: list[str]) -> float:
+        """What is approved already is signed by kube-controller-manager, counted from its first
+        certificate to its last."""
+        words = ["-n", count, "-usages", "digital signature,key encipherment,client auth"]
+        words += ["-prefix", prefix, "-signed"]
+        output(*self.ask(CLIENTS, "create", *words))
+        output(*self.ask(CLIENTS, "approve", *words))
+        watch = subprocess.Popen(self.ask(CLIENTS, "watch", *words), stdout=subprocess.PIPE)
+        time.sleep(1)
+        log = (self.scratch / "peer.log").open("ab")
+        with Running([
+            str(Path(self.kubectl).parent / "kube-controller-manager"),
+            f"--kubeconfig={self.env['KUBECONFIG']}", "--leader-elect=false", "--secure-port=0",
+            "--controllers=certificatesigningrequest-signing-controller",
+            f"--cluster-signing-cert-file={self.scratch / 'ca/ca.crt'}",
+            f"--cluster-signing-key-file={self.scratch / 'ca/ca.key'}", *limits,
+        ], self.env, log):
+            result = rate(watch)
+        self.kube("delete", "csr", "--all")
+        return result
 
     def idle(self) -> float:
         with self.controller("idle.example.com/serving") as controller:

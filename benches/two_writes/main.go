@@ -3,7 +3,9 @@
 //
 //	create  N requests, as fast as the API server takes them
 //	write   approval and certificate for all that are there: two writes each
-//	watch   until N have a certificate: the rate from the first to the last
+//	approve approval alone
+//	watch   until N have a certificate: the rate from the first approval (with -signed: from the
+//	        first certificate) to the last certificate
 //	light   N requests at a steady rate: from creation to certificate, each
 package main
 
@@ -21,6 +23,7 @@ import (
 	"net/url"
 	"os"
 	"sort"
+	"strings"
 	"sync"
 	"time"
 )
@@ -40,6 +43,8 @@ var (
 	parallel = flag.Int("parallel", 16, "how many at a time")
 	rate     = flag.Float64("rate", 10, "requests a second")
 	prefix   = flag.String("prefix", "bench", "of the names")
+	usages   = flag.String("usages", "digital signature,key encipherment,server auth", "of the requests")
+	signed   = flag.Bool("signed", false, "count from the first certificate")
 	limit    = flag.Duration("limit", 2*time.Minute, "when to give up")
 )
 
@@ -67,13 +72,15 @@ func main() {
 	case "create":
 		each(*count, func(i int) { create(fmt.Sprintf("%s-%d", *prefix, i)) })
 	case "write":
-		write()
+		write(true)
+	case "approve":
+		write(false)
 	case "watch":
 		watch(flag.Arg(0), *count, nil)
 	case "light":
 		light()
 	default:
-		check(fmt.Errorf("create, write, watch or light?"))
+		check(fmt.Errorf("create, write, approve, watch or light?"))
 	}
 }
 
@@ -85,13 +92,13 @@ func create(name string) {
 		"metadata": object{"name": name},
 		"spec": object{
 			"request": base64.StdEncoding.EncodeToString(read(*csr)), "signerName": *signer,
-			"usages": []string{"digital signature", "key encipherment", "server auth"},
+			"usages": strings.Split(*usages, ","),
 		},
 	})
 	send("POST", path, body)
 }
 
-func write() {
+func write(sign bool) {
 	var list struct{ Items []object }
 	check(json.Unmarshal(send("GET", path+"?fieldSelector="+selector(), nil), &list))
 	certificate := base64.StdEncoding.EncodeToString(read(*issued))
@@ -105,6 +112,9 @@ func write() {
 		body, _ := json.Marshal(item)
 		var approved object
 		check(json.Unmarshal(send("PUT", path+"/"+name+"/approval", body), &approved))
+		if !sign {
+			return
+		}
 		approved["status"].(object)["certificate"] = certificate
 		body, _ = json.Marshal(approved)
 		send("PUT", path+"/"+name+"/status", body)
@@ -137,7 +147,7 @@ func watch(_ string, want int, each func(string, time.Time)) {
 		check(json.Unmarshal(line, &event))
 		status := event.Object.Status
 		now := time.Now()
-		if first.IsZero() && len(status.Conditions) > 0 {
+		if first.IsZero() && (status.Certificate != "" || !*signed && len(status.Conditions) > 0) {
 			first = now
 		}
 		if status.Certificate == "" || done[event.Object.Metadata.Name] {
