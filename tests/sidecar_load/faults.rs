@@ -16,7 +16,7 @@ use std::{
 };
 
 use crate::{
-    deployment::{Deployment, REPLICAS, alone, own_ca},
+    deployment::{Deployment, Pod, REPLICAS, alone, own_ca},
     files::LIMIT,
     load::at_least,
     support::{self, Clock, ControlPlane},
@@ -97,10 +97,10 @@ fn an_api_server_that_restarts_fails_no_request_that_it_takes() {
 }
 
 #[test]
-fn a_clock_that_jumps_past_renewal_and_back_fails_no_request() {
+fn a_clock_that_jumps_past_renewal_and_back_signs_nothing_meanwhile_and_fails_no_request() {
     let cluster = alone();
     support::run_within(LONGEST, async {
-        let mut deployment = Deployment::start(&cluster, &settings()).await;
+        let mut deployment = Deployment::start(&cluster, &own_ca("40s", "2m")).await;
         let clocks: Vec<_> = (0..REPLICAS).map(|_| Rc::new(Clock::new())).collect();
         for (number, clock) in clocks.iter().enumerate() {
             deployment.pods[number].clock = Some(Rc::clone(clock));
@@ -110,15 +110,29 @@ fn a_clock_that_jumps_past_renewal_and_back_fails_no_request() {
         let load = deployment.load();
         let first = deployment.issued();
         // One alone, then all of them; each time far past the renewal, almost to the end.
-        for (count, shift) in [(1, 15_000), (1, 0), (REPLICAS, 15_000), (REPLICAS, 0)] {
-            let pods = clocks.iter().zip(&mut deployment.pods).take(count);
-            for (clock, pod) in pods {
-                clock.set(shift);
+        for count in [1, REPLICAS] {
+            let apart = "this machine's clock and the API server's are";
+            let said = |pod: &mut Pod| pod.sidecar.stderr().matches(apart).count();
+            let pods = &mut deployment.pods[..count];
+            let before: Vec<_> = pods.iter_mut().map(said).collect();
+            clocks
+                .iter()
+                .take(count)
+                .for_each(|clock| clock.set(30_000));
+            for (pod, before) in pods.iter_mut().zip(before) {
+                until(|| (said(pod) > before).then_some(()));
+            }
+            let held: Vec<_> = pods.iter_mut().map(Pod::issued).collect();
+            thread::sleep(Duration::from_secs(3));
+            let now: Vec<_> = pods.iter_mut().map(Pod::issued).collect();
+            assert_eq!(now, held, "signed by a wrong clock");
+            load.assert_none_failed();
+            clocks.iter().take(count).for_each(|clock| clock.set(0));
+            for pod in pods {
                 pod.await_renewal();
                 pod.await_renewal();
             }
             load.assert_none_failed();
-            thread::sleep(Duration::from_secs(5));
         }
         let renewed = deployment.issued() - first;
         deployment.assert_served();
