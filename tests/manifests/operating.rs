@@ -72,17 +72,10 @@ fn bundles(project: &Project) -> Vec<String> {
 }
 
 /// The CA that signs, PEM.
-fn ca(project: &Project) -> String {
+fn ca(project: &Project, secret: &str) -> String {
     let path = "jsonpath={.data.tls\\.crt}";
-    let words = [
-        "get",
-        "secret",
-        "serving-ca",
-        "-n",
-        "certtool-system",
-        "-o",
-        path,
-    ];
+    let (namespace, name) = secret.split_once('/').unwrap();
+    let words = ["get", "secret", name, "-n", namespace, "-o", path];
     let pem = project.cluster().kubectl(&words);
     String::from_utf8(controller::decode(&pem)).unwrap()
 }
@@ -115,7 +108,7 @@ fn the_ca_rotates_twice_under_load_and_no_request_fails() {
         };
         let all = OTHERS + 2;
         support::eventually(LIMIT, || async {
-            match trusted(&ca(&project)) {
+            match trusted(&ca(&project, CA)) {
                 number if number == all => Ok(()),
                 number => Err(format!("{number} of {all} trust the CA")),
             }
@@ -123,11 +116,11 @@ fn the_ca_rotates_twice_under_load_and_no_request_fails() {
         .await;
 
         let load = Load::start(&project.cluster().kubeconfig());
-        let mut cas = vec![ca(&project)];
+        let mut cas = vec![ca(&project, CA)];
         for _ in 0..2 {
             let wait = "--wait --timeout 100s";
             project.shell(&format!("certtool ca rotate --secret {CA} --now {wait}"));
-            let new = ca(&project);
+            let new = ca(&project, CA);
             assert!(!cas.contains(&new));
             // It signs because all trust it.
             assert_eq!(trusted(&new), all);
@@ -163,5 +156,49 @@ fn the_ca_rotates_twice_under_load_and_no_request_fails() {
         for controller in &mut controllers {
             assert!(controller.is_running(), "{}", controller.stderr());
         }
+    });
+}
+
+#[test]
+fn a_ca_of_the_sidecars_own_rotates_twice_under_load_and_no_request_fails() {
+    support::run_within(Duration::from_secs(480), async {
+        let own = "operator-system/webhook-ca";
+        let overlay = "config/certtool/kustomization.yaml";
+        let project = sidecar::project(&block("docs/sidecar.md", overlay));
+        let pod = sidecar::deploy(&project).await;
+        let (sidecar, _manager) = sidecar::start(&project, &pod, &CALLS).await;
+        project.works().await;
+        let load = Load::start(&project.cluster().kubeconfig());
+        for _ in 0..2 {
+            let before = ca(&project, own);
+            project.shell(&format!("certtool ca rotate --secret {own} --now"));
+            // The settle time of certificates of a day is a minute.
+            let new = support::eventually(Duration::from_secs(180), || async {
+                let now = ca(&project, own);
+                match now == before {
+                    true => Err(sidecar.stderr()),
+                    false => Ok(now),
+                }
+            })
+            .await;
+            let file = project.path().join("signs.crt");
+            fs::write(&file, &new).unwrap();
+            support::eventually(LIMIT, || async {
+                match is_signed_by(&file, &pod) {
+                    true => Ok(()),
+                    false => Err(format!("another CA's pair: {}", sidecar.stderr())),
+                }
+            })
+            .await;
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            load.assert_none_failed();
+        }
+        let sum = load.stop();
+        println!(
+            "{} requests in {:.0} s, 2 rotations",
+            sum.admitted, sum.seconds
+        );
+        assert!(sum.failures.is_empty(), "{}", sum.failures.join("\n"));
+        assert!(sum.unreachable.is_empty(), "{}", sum.unreachable.join("\n"));
     });
 }
