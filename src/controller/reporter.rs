@@ -77,16 +77,11 @@ impl Reporter {
 impl Writer {
     /// Writes Events until nobody reports any more.
     pub(super) async fn run(mut self, cluster: &Cluster, gate: &Gate) {
-        let mut said = HashSet::new();
+        let mut said = Said::default();
         let mut allowance = f64::from(BURST);
         let mut filled = Instant::now();
         while let Some(event) = self.receiver.recv().await {
-            let mut hasher = DefaultHasher::new();
-            event.hash(&mut hasher);
-            if said.len() >= REMEMBERED {
-                said.clear();
-            }
-            if !said.insert(hasher.finish()) {
+            if !said.is_news(&event) {
                 continue;
             }
             let now = Instant::now();
@@ -108,8 +103,66 @@ impl Writer {
                     self.metrics.event(Ended::failure);
                     debug!("could not write an Event: {error}");
                 }
-                Err(_) => self.metrics.event(Ended::dropped),
+                Err(_) => {
+                    said.forget(&event);
+                    self.metrics.event(Ended::dropped);
+                }
             }
         }
+    }
+}
+
+/// What was said, by hashes.
+#[derive(Debug, Default)]
+struct Said(HashSet<u64>);
+
+impl Said {
+    /// Whether this was not said yet; it is from now on.
+    fn is_news(&mut self, event: &Event) -> bool {
+        if self.0.len() >= REMEMBERED {
+            self.0.clear();
+        }
+        self.0.insert(hash(event))
+    }
+
+    /// It was not written: a follower's Event may be said once it leads.
+    fn forget(&mut self, event: &Event) {
+        self.0.remove(&hash(event));
+    }
+}
+
+fn hash(event: &Event) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    event.hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_said_once_unless_it_could_not_be_written() {
+        let event = Event {
+            api_version: "v1".to_owned(),
+            kind: "Pod".to_owned(),
+            namespace: None,
+            name: "x".to_owned(),
+            uid: "u".to_owned(),
+            warning: true,
+            reason: "R".to_owned(),
+            action: "A",
+            note: "n".to_owned(),
+        };
+        let mut said = Said::default();
+        assert!(said.is_news(&event));
+        assert!(!said.is_news(&event));
+        said.forget(&event);
+        assert!(said.is_news(&event));
+        let other = Event {
+            note: "m".to_owned(),
+            ..event
+        };
+        assert!(said.is_news(&other));
     }
 }
