@@ -163,6 +163,22 @@ impl Standing {
         }
     }
 
+    /// What a later reading of the Secret means without another look at the objects: they hold what
+    /// they held, as long as what has to be trusted is the same. `None` when it is not.
+    #[must_use]
+    pub fn read_again(
+        &self,
+        state: &CaState,
+        settings: &Settings,
+        read_at: OffsetDateTime,
+    ) -> Option<Self> {
+        let read_back = match self.holds {
+            true => ReadBack::Holds,
+            false => ReadBack::Unknown,
+        };
+        (state.trust() == self.trust).then(|| Self::of(state, settings, &read_back, read_at))
+    }
+
     /// The same with what [`clock_apart`](super::clock_apart) says: then nothing is signed.
     #[must_use]
     pub fn with_clock(mut self, apart: Option<Duration>) -> Self {

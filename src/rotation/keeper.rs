@@ -156,6 +156,30 @@ impl Keeper {
         Err(Error::Outrun(self.secret.clone()))
     }
 
+    /// Reads the Secret, and nothing else, for a standing that is too old to sign by: giving a
+    /// bundle to many objects may take longer than a state may be old. `None` when another CA signs
+    /// or is trusted than `before`, so that a [`Keeper::tick`] is needed.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn read_again(
+        &self,
+        before: &Standing,
+        now: OffsetDateTime,
+    ) -> Result<Option<Standing>> {
+        let Some(data) = self.cluster.get_secret(&self.secret).await? else {
+            return Ok(None);
+        };
+        let state = self.parse(&data)?;
+        let ca = state.current.authority.certificate();
+        if self.known.as_ref() != Some(&ca.fingerprint()) {
+            return Ok(None);
+        }
+        let standing = before.read_again(&state, &self.settings, now);
+        let apart = clock_apart(self.server_time(), &self.settings, now);
+        Ok(standing.map(|standing| standing.with_clock(apart)))
+    }
+
     /// The Secret, made if there has never been one; `None` when somebody else was faster.
     async fn find<P, F>(
         &self,

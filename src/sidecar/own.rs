@@ -9,7 +9,7 @@ use time::{Duration, OffsetDateTime};
 use super::failure::Failure;
 use super::happening::Happening;
 use super::issuer::{Issued, Order};
-use crate::authority::{LeafDue, Settings, Standing, Step, Trust, Waiting};
+use crate::authority::{LeafDue, NotNow, Settings, Standing, Step, Trust, Waiting};
 use crate::cluster::{Cluster, SecretName};
 use crate::injectable::ObjectId;
 use crate::pki::{Certificate, Grant, Lifetime, PrivateKey, TrustBundle, Usage};
@@ -247,16 +247,36 @@ impl OwnIssuer {
         }
     }
 
+    /// Whether the CA signs as it stands, or as the Secret says if that was read too long ago.
+    async fn can_sign(&mut self) -> Result<bool, Failure> {
+        let now = OffsetDateTime::now_utc();
+        let Some(standing) = &self.standing else {
+            return Ok(false);
+        };
+        match standing.signing(now) {
+            Ok(_) => Ok(true),
+            Err(NotNow::Stale(_)) => {
+                let read = self.keeper.read_again(standing, now).await;
+                let Some(standing) = read.map_err(Failure::Rotation)? else {
+                    return Ok(false);
+                };
+                let signs = standing.signing(now).is_ok();
+                self.standing = Some(standing);
+                Ok(signs)
+            }
+            Err(_) => Ok(false),
+        }
+    }
+
     /// Signs for a new key.
     pub(super) async fn issue(
         &mut self,
         order: &Order<'_>,
         tell: &(dyn Fn(&Happening) + Send + Sync),
     ) -> Result<Issued, Failure> {
-        let now = OffsetDateTime::now_utc();
-        let can_sign = |standing: &Standing| standing.signing(now).is_ok();
-        if !self.standing.as_ref().is_some_and(can_sign) {
+        if !self.can_sign().await? {
             self.tick(true, tell).await?;
+            self.can_sign().await?;
         }
         let key = PrivateKey::generate(order.algorithm)?;
         let now = OffsetDateTime::now_utc();

@@ -16,7 +16,12 @@ use serde_json::{Value, json};
 use crate::{
     World,
     files::{LIMIT, Said},
-    support::{self, Process, objects, webhook::Webhook},
+    support::{
+        self, Process,
+        meddler::{Event, Meddler},
+        objects,
+        webhook::Webhook,
+    },
     world::until,
 };
 
@@ -140,6 +145,30 @@ fn replicas_that_start_at_once_agree_on_one_ca() {
             keys.insert(world.read(&format!("{dir}/tls.key")));
         }
         assert_eq!(keys.len(), 6, "each pod has a key of its own");
+    });
+}
+
+#[test]
+fn objects_that_take_long_to_read_delay_no_certificate() {
+    support::run(async {
+        let options = format!("{OWN} --webhook %N --validity 10s");
+        let mut world = World::new("slow", &options).await;
+        let client = world.cluster.admin_client().await;
+        let port = support::service_port();
+        let address = objects::service(&client, &world.namespace, "hook", port).await;
+        webhook_object(&world, address).await;
+        // What was read of the CA before that is too old to sign by after it: a tenth of a life.
+        let path = "validatingwebhookconfigurations";
+        let delays = Event::Delays(Duration::from_millis(1500));
+        let meddler = Meddler::on(world.cluster, world.home(), "GET", path, delays);
+        world.kubeconfig = meddler.kubeconfig();
+        let mut process = world.start(&options);
+        let issued = |process: &Process| process.stderr().matches("wrote a new pair").count();
+        until(|| (issued(&process) >= 3).then_some(()));
+        assert!(meddler.seen() >= 3);
+        let said = process.stderr();
+        assert!(!said.contains("The old pair is kept"), "{said}");
+        process.terminate(LIMIT);
     });
 }
 

@@ -9,6 +9,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 use http_body_util::{BodyExt, Full};
@@ -36,6 +37,8 @@ pub enum Event {
     Answers(usize, u16),
     /// The first so many are carried out, and the connection is closed without an answer.
     Loses(usize),
+    /// Each of them takes so much longer.
+    Delays(Duration),
 }
 
 /// Ends when it is dropped.
@@ -162,6 +165,7 @@ async fn pass_on(
                 return Ok(response);
             }
             Event::Loses(count) => lost = number < *count,
+            Event::Delays(duration) => tokio::time::sleep(*duration).await,
             Event::Deeds(_) | Event::Answers(..) => {}
         }
     }

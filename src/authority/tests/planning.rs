@@ -167,6 +167,24 @@ fn nothing_is_signed_by_a_state_that_was_read_too_long_ago_or_by_a_ca_that_ended
 }
 
 #[test]
+fn a_secret_that_is_read_again_counts_while_the_same_is_trusted() {
+    let (mut secret, settings) = steady();
+    let before = Standing::of(&secret.state(), &settings, &ReadBack::Holds, NOW);
+    let later = NOW + settings.fresh * 2;
+    let again = before.read_again(&secret.state(), &settings, later);
+    assert!(again.unwrap().signing(later).is_ok());
+    // One that nobody has read back is not proven by reading the Secret.
+    let first = CaState::first(make(&settings, 1, NOW), &settings, NOW);
+    let unproven = Standing::of(&first, &settings, &ReadBack::Unknown, NOW);
+    let again = unproven.read_again(&first, &settings, later).unwrap();
+    assert_eq!(again.signing(later).unwrap_err(), NotNow::Unproven);
+    // What the objects hold of the next CA is not known.
+    let next = make(&settings, 2, NOW);
+    let state = secret.change(|state| state.started(next, Reason::Scheduled, &settings, NOW));
+    assert!(before.read_again(&state, &settings, later).is_none());
+}
+
+#[test]
 fn no_leaf_outlives_what_the_record_says_of_its_ca() {
     let (secret, settings) = steady();
     let standing = Standing::of(&secret.state(), &settings, &ReadBack::Unknown, NOW);
