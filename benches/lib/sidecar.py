@@ -1,6 +1,5 @@
 """The sidecar: from its start to a pair on disk, and what it takes while it waits."""
 
-import json
 import shutil
 import signal
 import subprocess
@@ -9,6 +8,7 @@ import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import in_pod
 from cluster import control_plane
 from measure import Case, Failed, environment, interleave, output, say, table, target
 
@@ -72,7 +72,11 @@ def run(options) -> bool:
 
         asked = scratch / "asked"
         asking = [certtool, "sidecar", *NAMES, "--cert-dir", asked, "--signer", SIGNER]
-        as_pod = {**env, "KUBECONFIG": str(pod(kubectl, scratch, env, asking))}
+        accounts = {
+            "owner": in_pod.Account(kubectl, env, scratch, "owner", own),
+            "hook": in_pod.Account(kubectl, env, scratch, "hook", asking),
+        }
+        as_pod = accounts["hook"].kubeconfig(scratch / "pod")
 
         def not_asked() -> None:
             shutil.rmtree(asked, ignore_errors=True)
@@ -92,8 +96,10 @@ def run(options) -> bool:
             shown = ["--listen", "127.0.0.1:0"]
             say(f"sidecar: watching two that wait, {WATCH_SECONDS} s each")
             waiting = {
-                "with its own CA, one webhook, metrics": watch([*own, *shown], certs, env, log),
-                "with a signer, metrics": watch([*asking, *shown], asked, as_pod, log),
+                "with its own CA, one webhook, metrics": watch(
+                    accounts["owner"], [*own, *shown], certs, log
+                ),
+                "with a signer, metrics": watch(accounts["hook"], [*asking, *shown], asked, log),
             }
         cases = [first, more, through]
         table("From the start of the process to a pair on disk", cases, more)
@@ -110,8 +116,13 @@ def run(options) -> bool:
         return met
 
 
-def watch(command: list, certs: Path, env: dict, log: Path) -> tuple[float, float]:
+def watch(account: in_pod.Account, command: list, certs: Path, log: Path) -> tuple[float, float]:
     """RSS in MiB and CPU in percent of one that has its pair."""
+    if in_pod.is_possible():
+        command, env = account.in_pod(command)
+    else:
+        say("not as root: with a kubeconfig, which takes more memory than a pod's files")
+        env = account.kubeconfig(certs.with_suffix(".kubeconfig"))
     with log.open("w") as said:
         process = subprocess.Popen([str(word) for word in command], env=env, stderr=said)
     try:
@@ -128,19 +139,6 @@ def watch(command: list, certs: Path, env: dict, log: Path) -> tuple[float, floa
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(10)
-
-
-def pod(kubectl: str, scratch: Path, env: dict, sidecar: list) -> Path:
-    """The kubeconfig of a service account with the rights that the sidecar prints."""
-    output(kubectl, "create", "serviceaccount", "hook", env=env)
-    rights = output(*sidecar, "--rbac-for", "default/hook", env=env)
-    output(kubectl, "apply", "-f", "-", env=env, stdin=rights)
-    config = json.loads(output(kubectl, "config", "view", "--raw", "-o", "json", env=env))
-    token = output(kubectl, "create", "token", "hook", env=env).strip()
-    config["users"][0]["user"] = {"token": token}
-    path = scratch / "pod"
-    path.write_text(json.dumps(config))
-    return path
 
 
 @contextmanager
