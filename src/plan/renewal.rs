@@ -107,6 +107,8 @@ pub fn plan_renewal(
     if let Some(record) = record.filter(|record| record.issuer != desired.issuer) {
         return Renewal::Renew(Reason::OtherIssuer(record.issuer.clone()));
     }
+    // By a clock that was set back since, it has not been received yet: that says nothing.
+    let record = record.filter(|record| record.received <= now);
     let due = due(leaf, record, desired, trust);
     if now >= due {
         return Renewal::Renew(Reason::RenewalDue(leaf.validity.not_after));
@@ -321,6 +323,23 @@ mod tests {
             assert_eq!(code(&plan(5)), "Keep", "{backdate}");
             assert_eq!(code(&plan(7)), "RenewalDue", "{backdate}");
         }
+    }
+
+    #[test]
+    fn what_was_received_by_a_clock_that_was_ahead_is_due_no_later_once_that_is_set_right() {
+        let ca = ca("ca", Duration::days(100));
+        let existing = pair(&ca, &["a"], Lifetime::of(Duration::hours(24)));
+        let record = record(&existing, "example.com/serving", NOW + Duration::hours(23));
+        let plan = |hours: f64| {
+            let now = NOW + Duration::HOUR * hours;
+            let trust = trust(&ca);
+            let desired = desired(&["a"]);
+            plan_renewal(&existing, Some(&record), &desired, Some(&trust), now)
+        };
+        assert_eq!(code(&plan(0.0)), "Keep");
+        assert_eq!(code(&plan(16.1)), "RenewalDue");
+        // As long as it is ahead, it was received a moment ago.
+        assert_eq!(code(&plan(23.0)), "Keep");
     }
 
     #[test]
