@@ -304,9 +304,5 @@ pub fn address(process: &mut Process) -> String {
 /// A metric's value.
 pub fn metric(address: &str, name: &str) -> Option<f64> {
     let (_, text) = get(address, "/metrics");
-    let line = text.lines().find(|line| {
-        line.strip_prefix(name)
-            .is_some_and(|rest| rest.starts_with([' ', '{']))
-    })?;
-    line.rsplit(' ').next()?.parse().ok()
+    support::sample(&text, name)
 }

@@ -1,6 +1,7 @@
 //! Requests at a steady rate, and what became of them.
 
 use std::{
+    fmt,
     path::Path,
     sync::{
         Arc, Mutex,
@@ -48,6 +49,43 @@ pub struct Sum {
     pub seconds: f64,
 }
 
+impl fmt::Display for Sum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} requests in {:.0} s ({:.0} admission requests a second), {} failed",
+            self.admitted,
+            self.seconds,
+            self.admissions_a_second(),
+            self.failures.len()
+        )
+    }
+}
+
+impl Sum {
+    /// Each creation is two: it is defaulted and validated. Conversions come on top.
+    pub fn admissions_a_second(&self) -> f64 {
+        (self.admitted * 2) as f64 / self.seconds
+    }
+
+    /// No request failed, and each call had a handshake of its own: an old connection would hide a
+    /// failure.
+    #[track_caller]
+    pub fn assert_all_admitted(&self, handshakes: u64) {
+        assert!(
+            self.failures.is_empty(),
+            "{self}\n{}",
+            self.failures.join("\n")
+        );
+        let unreachable = self.unreachable.join("\n");
+        assert!(unreachable.is_empty(), "{self}\n{unreachable}");
+        assert!(
+            handshakes >= self.admitted * 2,
+            "{handshakes} handshakes, {self}"
+        );
+    }
+}
+
 /// `CERTTOOL_LOAD_RATE`: requests a second, each of which is two admission requests.
 pub fn rate() -> u64 {
     let given = std::env::var("CERTTOOL_LOAD_RATE").ok();
@@ -65,6 +103,11 @@ impl Load {
     /// Dry-run creations of Widgets, which the mutating and the validating webhook see, every
     /// fourth one in the version that is converted.
     pub fn start(kubeconfig: &Path) -> Self {
+        Self::converting(kubeconfig, 4)
+    }
+
+    /// The same with so many creations for one that is converted: that is five calls more.
+    pub fn converting(kubeconfig: &Path, one_in: u32) -> Self {
         let tally = Arc::new(Tally::default());
         let (stop, stopped) = oneshot::channel();
         let (told, path) = (Arc::clone(&tally), kubeconfig.to_owned());
@@ -75,7 +118,7 @@ impl Load {
                 .unwrap();
             runtime.block_on(async {
                 tokio::select! {
-                    () = run(&path, &told) => {}
+                    () = run(&path, &told, one_in) => {}
                     _ = stopped => {}
                 }
                 // Those under way still count.
@@ -135,7 +178,7 @@ impl Drop for Load {
     }
 }
 
-async fn run(kubeconfig: &Path, tally: &Arc<Tally>) {
+async fn run(kubeconfig: &Path, tally: &Arc<Tally>, one_in: u32) {
     crate::support::install_crypto_provider();
     let kubeconfig = Kubeconfig::read_from(kubeconfig).unwrap();
     let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
@@ -150,7 +193,8 @@ async fn run(kubeconfig: &Path, tally: &Arc<Tally>) {
         let (client, tally) = (client.clone(), Arc::clone(tally));
         tokio::spawn(async move {
             let began = started.elapsed();
-            let asked = tokio::time::timeout(PATIENCE, ask(&client, number)).await;
+            let asked = ask(&client, number.is_multiple_of(one_in));
+            let asked = tokio::time::timeout(PATIENCE, asked).await;
             match asked {
                 Ok(Answer::Admitted) => {
                     tally.admitted.fetch_add(1, Ordering::Relaxed);
@@ -175,10 +219,10 @@ enum Answer {
     Failed(String),
 }
 
-async fn ask(client: &Client, number: u32) -> Answer {
-    let (version, spec) = match number % 4 {
-        0 => ("v1beta1", json!({ "size": "5x6" })),
-        _ => ("v1", json!({ "width": 3, "height": 4 })),
+async fn ask(client: &Client, converted: bool) -> Answer {
+    let (version, spec) = match converted {
+        true => ("v1beta1", json!({ "size": "5x6" })),
+        false => ("v1", json!({ "width": 3, "height": 4 })),
     };
     let widget = json!({
         "apiVersion": format!("example.certtool.dev/{version}"),

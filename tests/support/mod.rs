@@ -108,6 +108,15 @@ where
     }
 }
 
+/// The value of a metric in the text that Prometheus reads.
+pub fn sample(text: &str, name: &str) -> Option<f64> {
+    let line = text.lines().find(|line| {
+        line.strip_prefix(name)
+            .is_some_and(|rest| rest.starts_with([' ', '{']))
+    })?;
+    line.rsplit(' ').next()?.parse().ok()
+}
+
 /// rustls asks for a default provider; installing it again is harmless.
 pub fn install_crypto_provider() {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();

@@ -241,6 +241,14 @@ impl Operator {
             .count()
     }
 
+    /// A pair that it could not load is a torn one.
+    #[track_caller]
+    pub fn assert_no_mismatch(&self) {
+        let log = self.log();
+        let torn = "private key does not match public key";
+        assert!(!log.contains(torn), "{}:\n{log}", self.address);
+    }
+
     /// How it ended, or nothing while it runs.
     pub fn status(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().unwrap()
@@ -361,6 +369,29 @@ fn adjust(document: &str, manifests: &Manifests) -> String {
         }
     }
     lines.join("\n")
+}
+
+/// Configurations of webhooks of the operator's Service in a namespace that nobody calls, `NAME-0`
+/// and so on, with the label `other: NAME` and annotations as a flow mapping.
+pub fn others(name: &str, count: usize, namespace: &str, annotations: &str) -> String {
+    let configuration = |number: usize| {
+        format!(
+            "---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingWebhookConfiguration
+metadata: {{name: {name}-{number}, labels: {{other: {name}}}, annotations: {annotations}}}
+webhooks:
+- name: other.example.certtool.dev
+  admissionReviewVersions: [v1]
+  sideEffects: None
+  failurePolicy: Fail
+  clientConfig: {{service: {{namespace: {namespace}, name: {SERVICE}, path: /other}}}}
+  rules:
+  - {{apiGroups: [other.example.certtool.dev], apiVersions: [v1], resources: [others], operations: [CREATE]}}
+"
+        )
+    };
+    (0..count).map(configuration).collect()
 }
 
 /// `$KUBECTL`, the one beside the test control plane's binaries, or that of `$PATH`.
