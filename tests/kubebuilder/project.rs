@@ -107,10 +107,14 @@ impl Project {
 
     /// Runs lines in a shell, in the project; what they print.
     pub fn shell(&self, script: &str) -> String {
+        self.shell_within(LIMIT, script)
+    }
+
+    pub fn shell_within(&self, limit: Duration, script: &str) -> String {
         let mut command = Command::new("bash");
         self.environment(&mut command)
             .args(["-c", &format!("set -euo pipefail\n{script}")]);
-        let output = support::output(command, LIMIT);
+        let output = support::output(command, limit);
         let stdout = String::from_utf8(output.stdout).unwrap();
         assert!(
             output.status.success(),

@@ -32,7 +32,7 @@ pub fn documents(text: &str) -> Vec<Value> {
 }
 
 /// The roles whose names start like this, and their bindings, in the order of their kinds and
-/// names, without annotations.
+/// names, without annotations, each with its rules in an order that says nothing.
 pub fn roles(objects: &[Value], prefix: &str) -> Vec<Value> {
     let mut found: Vec<Value> = objects
         .iter()
@@ -50,6 +50,13 @@ pub fn roles(objects: &[Value], prefix: &str) -> Vec<Value> {
             .as_object_mut()
             .unwrap()
             .remove("annotations");
+        if let Some(rules) = object["rules"].as_array_mut() {
+            rules.sort_by_key(|rule| {
+                let [what, names, verbs] =
+                    ["resources", "resourceNames", "verbs"].map(|key| &rule[key]);
+                format!("{what} {names} {verbs}")
+            });
+        }
     }
     found.sort_by_key(|object| {
         let metadata = &object["metadata"];

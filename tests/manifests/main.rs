@@ -8,6 +8,9 @@
     unreachable_pub
 )]
 
+#[path = "../sidecar_load/balancer.rs"]
+#[allow(dead_code)]
+mod balancer;
 #[path = "../sidecar_load/load.rs"]
 #[allow(dead_code)]
 mod load;
@@ -24,6 +27,7 @@ mod built;
 mod controller;
 mod operating;
 mod pod;
+mod replicas;
 mod rights;
 mod security;
 mod sidecar;

@@ -1,6 +1,14 @@
-//! The controller and the operator as they are shipped, called all the time while the CA changes.
+//! The operator as it is shipped, three replicas behind one Service, called all the time while
+//! their certificates are renewed and the CA changes, which a hundred other webhooks trust, too.
 
-use std::{fmt::Write as _, fs, path::Path, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fmt::Write as _,
+    fs,
+    path::PathBuf,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
 
 use serde_json::Value;
 
@@ -8,151 +16,262 @@ use crate::{
     LIMIT,
     built::block,
     controller,
-    load::Load,
-    pod::Pod,
+    load::{Load, at_least},
+    operator,
     project::{Project, copy, repository},
-    sidecar, support,
+    replicas::Replicas,
+    sidecar,
+    support::{self, ControlPlane, Options, Process, Share},
 };
 
+/// Of so many creations one is converted, which takes five calls beside the two for admission:
+/// conversions go on during the rotations, and most of the machine's time is left for admission.
+const CONVERTED: u32 = 16;
+const REPLICAS: usize = 3;
 /// Other webhooks that trust the same CA.
 const OTHERS: usize = 100;
-const CA: &str = "certtool-system/serving-ca";
-const CALLS: [&str; 2] = ["--webhook-close-connections", "--zap-log-level=info"];
+/// All that hold a bundle: those, the operator's two configurations and its CRD.
+const ALL: usize = OTHERS + 3;
+/// Admission requests a second.
+const RATE: f64 = 200.0;
+const RENEWALS: usize = 101;
+const ROTATIONS: usize = 3;
+/// The longest that a run may take on a machine that others use.
+const LONGEST: Duration = Duration::from_secs(300);
+
+/// The end of each overlay.
+fn replicas() -> String {
+    format!("replicas: [{{name: controller-manager, count: {REPLICAS}}}]\n")
+}
 
 /// `manifests/controller`, with a settle time that a test can wait for.
-fn hastened(project: &Project) -> std::path::PathBuf {
+fn hastened(project: &Project) -> PathBuf {
     let dir = project.path().join("controller");
     copy(&repository().join("manifests/controller"), &dir);
     let file = dir.join("controller.yaml");
     let text = fs::read_to_string(&file).unwrap();
-    let secret = format!("secret: {CA}\n");
-    let hastened = text.replace(&secret, &format!("{secret}      settle: 3s\n"));
+    let secret = "secret: certtool-system/serving-ca\n";
+    let hastened = text.replace(secret, &format!("{secret}      settle: 3s\n"));
     assert_ne!(text, hastened);
     fs::write(file, hastened).unwrap();
     dir
 }
 
-/// Configurations of webhooks that nobody calls.
-fn others() -> String {
-    let mut text = String::new();
-    for number in 0..OTHERS {
-        let _ = write!(
-            text,
-            "---
-apiVersion: admissionregistration.k8s.io/v1
-kind: ValidatingWebhookConfiguration
-metadata:
-  name: other-{number}
-  labels: {{other: x}}
-  annotations: {{certtool.dev/inject-ca-from-signer: example.com/serving}}
-webhooks:
-- name: other.example.certtool.dev
-  admissionReviewVersions: [v1]
-  sideEffects: None
-  clientConfig: {{service: {{namespace: shop, name: other, path: /other}}}}
-  rules:
-  - {{apiGroups: [other.example.certtool.dev], apiVersions: [v1], resources: [others], operations: [CREATE]}}
-"
-        );
-    }
-    text
+/// Held by a run, which has all that the machine gives.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The bundles of all configurations.
-fn bundles(project: &Project) -> Vec<String> {
-    let kinds = "validatingwebhookconfigurations,mutatingwebhookconfigurations";
-    let list = project.cluster().kubectl(&["get", kinds, "-o", "json"]);
-    let list: Value = serde_json::from_str(&list).unwrap();
-    let items = list["items"].as_array().unwrap().iter();
-    let bundle = |item: &Value| {
-        let bundle = item["webhooks"][0]["clientConfig"]["caBundle"].as_str();
-        String::from_utf8(controller::decode(bundle.unwrap_or_default())).unwrap()
+/// One that notes nothing: each line of an audit log is written while a request waits.
+fn project(overlay: &str) -> Project {
+    let options = Options {
+        controller_manager: true,
+        ..Options::default()
     };
-    items.map(bundle).collect()
+    sidecar::project_in(ControlPlane::dedicated_with(&options), overlay)
 }
 
-/// The CA that signs, PEM.
-fn ca(project: &Project, secret: &str) -> String {
-    let path = "jsonpath={.data.tls\\.crt}";
-    let (namespace, name) = secret.split_once('/').unwrap();
-    let words = ["get", "secret", name, "-n", namespace, "-o", path];
-    let pem = project.cluster().kubectl(&words);
-    String::from_utf8(controller::decode(&pem)).unwrap()
+/// A CA in a Secret, and who trusts it.
+struct Trust<'a> {
+    project: &'a Project,
+    secret: &'a str,
 }
 
-/// Whether the pair that the operator serves was signed by the CA in this file.
-fn is_signed_by(ca: &Path, pod: &Pod) -> bool {
-    let mut verify = std::process::Command::new("openssl");
-    verify.args(["verify", "-CAfile"]).arg(ca);
-    verify.arg(pod.volume("webhook-certs").join("tls.crt"));
-    support::output(verify, LIMIT).status.success()
-}
+impl Trust<'_> {
+    /// An entry of the Secret, PEM.
+    fn entry(&self, name: &str) -> String {
+        let path = format!("jsonpath={{.data.{}}}", name.replace('.', "\\."));
+        let (namespace, secret) = self.secret.split_once('/').unwrap();
+        let words = ["get", "secret", secret, "-n", namespace, "-o", &path];
+        let pem = self.project.cluster().kubectl(&words);
+        String::from_utf8(controller::decode(&pem)).unwrap()
+    }
 
-#[test]
-fn the_ca_rotates_twice_under_load_and_no_request_fails() {
-    support::run_within(Duration::from_secs(420), async {
-        let overlay = "config/certtool/kustomization.yaml: a signer";
-        let project = sidecar::project(&block("docs/sidecar.md", overlay));
-        let replicas = controller::deploy(project.cluster(), &hastened(&project)).await;
-        let controllers = replicas.iter().map(|pod| pod.start("controller"));
-        let mut controllers: Vec<_> = controllers.collect();
-        project.cluster().apply(&others());
-        let pod = sidecar::deploy(&project).await;
-        let (sidecar, _manager) = sidecar::start(&project, &pod, &CALLS).await;
-        project.works().await;
-        let trusted = |ca: &str| {
-            bundles(&project)
-                .iter()
-                .filter(|held| held.contains(ca))
-                .count()
+    /// The CA that signs.
+    fn signing(&self) -> String {
+        self.entry("tls.crt")
+    }
+
+    /// The bundles of all configurations and of the CRD.
+    fn bundles(&self) -> Vec<String> {
+        let kinds = "validatingwebhookconfigurations,mutatingwebhookconfigurations,crds";
+        let list = self
+            .project
+            .cluster()
+            .kubectl(&["get", kinds, "-o", "json"]);
+        let list: Value = serde_json::from_str(&list).unwrap();
+        let bundle = |item: &Value| {
+            let webhook = &item["webhooks"][0]["clientConfig"]["caBundle"];
+            let conversion = &item["spec"]["conversion"]["webhook"]["clientConfig"]["caBundle"];
+            let bundle = webhook.as_str().or(conversion.as_str());
+            String::from_utf8(controller::decode(bundle.unwrap_or_default())).unwrap()
         };
-        let all = OTHERS + 2;
+        list["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(bundle)
+            .collect()
+    }
+
+    /// How many trust a CA.
+    fn holding(&self, ca: &str) -> usize {
+        let bundles = self.bundles();
+        bundles.iter().filter(|held| held.contains(ca)).count()
+    }
+
+    /// Every bundle holds every CA that is to be trusted, and verifies every pair that is served.
+    fn assert_whole(&self, replicas: &Replicas) {
+        let (trusted, pairs, bundles) = loop {
+            let trusted = self.entry("ca.crt");
+            let pairs: Vec<_> = replicas.certificates().collect();
+            let bundles = self.bundles();
+            // Nothing that was read is older than a step of the rotation.
+            if self.entry("ca.crt") == trusted {
+                break (trusted, pairs, bundles);
+            }
+        };
+        assert_eq!(bundles.len(), ALL);
+        let end = "-----END CERTIFICATE-----\n";
+        for ca in trusted.split_inclusive(end) {
+            let holding = bundles.iter().filter(|held| held.contains(ca)).count();
+            assert_eq!(holding, ALL, "hold\n{ca}of\n{trusted}");
+        }
+        for bundle in BTreeSet::from_iter(&bundles) {
+            for pair in &pairs {
+                assert!(self.verifies(bundle, pair), "{pair}\nwith\n{bundle}");
+            }
+        }
+    }
+
+    fn verifies(&self, bundle: &str, certificate: &str) -> bool {
+        let file = |name: &str, text: &str| {
+            let file = self.project.path().join(name);
+            fs::write(&file, text).unwrap();
+            file
+        };
+        let mut verify = std::process::Command::new("openssl");
+        verify
+            .args(["verify", "-CAfile"])
+            .arg(file("bundle.crt", bundle))
+            .arg(file("seen.crt", certificate));
+        support::output(verify, LIMIT).status.success()
+    }
+
+    /// Waits until each replica has a pair of this CA.
+    async fn until_signed_by(&self, ca: &str, replicas: &Replicas) {
         support::eventually(LIMIT, || async {
-            match trusted(&ca(&project, CA)) {
-                number if number == all => Ok(()),
-                number => Err(format!("{number} of {all} trust the CA")),
+            match replicas.certificates().all(|pair| self.verifies(ca, &pair)) {
+                true => Ok(()),
+                false => Err("another CA's pair".to_owned()),
             }
         })
         .await;
+    }
 
-        let load = Load::start(&project.cluster().kubeconfig());
-        let mut cas = vec![ca(&project, CA)];
-        for _ in 0..2 {
-            let wait = "--wait --timeout 100s";
-            project.shell(&format!("certtool ca rotate --secret {CA} --now {wait}"));
-            let new = ca(&project, CA);
+    fn processes(&self, replicas: &Replicas, controllers: &[Process]) -> Vec<u32> {
+        let cluster = ["etcd", "kube-apiserver", "kube-controller-manager"];
+        let cluster = cluster.map(|name| self.project.cluster().process_id(name));
+        // This one is the load and what is between it and the operator.
+        let own = [std::process::id()].into_iter().chain(cluster);
+        own.chain(controllers.iter().map(Process::id))
+            .chain(replicas.processes())
+            .collect()
+    }
+
+    /// Asks for one rotation after another under load, until the certificates were renewed often
+    /// enough. The CAs, the first one included.
+    ///
+    /// 220 admission requests a second are sent, and 200 have to be answered on a machine that the
+    /// cluster, the operator and certtool have to themselves, which is close to what two cores
+    /// can do. When others took a part of the processors' time, by the kernel's count, as large a
+    /// part of the 200 may be missing, and no larger: idle time counts as time that there was. So a
+    /// busy neighbor fails no test, and webhooks that are slow for any other reason do. How much
+    /// there was is printed with the rate.
+    async fn rotates_under_load(
+        &self,
+        replicas: &Replicas,
+        controllers: &[Process],
+    ) -> Vec<String> {
+        let everywhere = || async {
+            match self.holding(&self.signing()) {
+                ALL => Ok(()),
+                number => Err(format!("{number} of {ALL} trust the CA")),
+            }
+        };
+        support::eventually(LIMIT, everywhere).await;
+        self.project.works().await;
+        let (first, connections) = (replicas.issued(), replicas.balancer.connections());
+        let load = Load::converting(&self.project.cluster().kubeconfig(), CONVERTED);
+        let share = Share::of(self.processes(replicas, controllers));
+        let started = Instant::now();
+        let mut cas = vec![self.signing()];
+        for _ in 0..ROTATIONS {
+            let secret = self.secret;
+            let rotating = Instant::now();
+            let rotate = format!("certtool ca rotate --secret {secret} --now --wait --timeout 95s");
+            self.project.shell_within(LONGEST / 3, &rotate);
+            println!("a rotation took {:.1} s", rotating.elapsed().as_secs_f64());
+            let new = self.signing();
             assert!(!cas.contains(&new));
             // It signs because all trust it.
-            assert_eq!(trusted(&new), all);
-            load.assert_none_failed();
-            let file = project.path().join("signs.crt");
-            fs::write(&file, &new).unwrap();
-            sidecar.signal("USR1");
-            support::eventually(LIMIT, || async {
-                match is_signed_by(&file, &pod) {
-                    true => Ok(()),
-                    false => Err("the pair is another CA's".to_owned()),
-                }
-            })
-            .await;
-            tokio::time::sleep(Duration::from_secs(5)).await;
+            assert_eq!(self.holding(&new), ALL);
+            self.until_signed_by(&new, replicas).await;
+            self.assert_whole(replicas);
             load.assert_none_failed();
             cas.push(new);
         }
+        while replicas.issued() < first + RENEWALS || started.elapsed() < at_least(30) {
+            load.assert_none_failed();
+            let renewed = replicas.issued() - first;
+            assert!(started.elapsed() < LONGEST, "{renewed} renewals");
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        let available = share.available();
+        let sum = load.stop();
+        let handshakes = replicas.balancer.connections() - connections;
+        let renewed = replicas.issued() - first;
+        println!(
+            "{sum}, {handshakes} handshakes, {renewed} renewals of {REPLICAS} replicas, \
+             {ROTATIONS} rotations of a CA in {ALL} objects, with {:.0} % of the machine",
+            available * 100.0
+        );
+        sum.assert_all_admitted(handshakes);
+        let rate = sum.admissions_a_second();
+        assert!(rate >= RATE * available, "{rate} of {available} * {RATE}");
+        self.assert_whole(replicas);
+        replicas.assert_served().await;
+        cas
+    }
+}
+
+#[test]
+fn with_the_controllers_signer_no_request_fails_while_certificates_and_cas_are_replaced() {
+    let _alone = alone();
+    support::run_within(LONGEST * 2, async {
+        let overlay = block(
+            "docs/sidecar.md",
+            "config/certtool/kustomization.yaml: a signer",
+        );
+        // The API knows no shorter life.
+        let short = sidecar::adding(["--validity=10m", "--renew-at=0.0025"]);
+        let project = project(&format!("{overlay}patches:\n{short}{}", replicas()));
+        let pods = controller::deploy(project.cluster(), &hastened(&project)).await;
+        let mut controllers: Vec<_> = pods.iter().map(|pod| pod.start("controller")).collect();
+        let annotation = "{certtool.dev/inject-ca-from-signer: example.com/serving}";
+        let others = operator::others("other", OTHERS, operator::NAMESPACE, annotation);
+        project.cluster().apply(&others);
+        let replicas = Replicas::start(&project, REPLICAS).await;
+        let trust = Trust {
+            project: &project,
+            secret: "certtool-system/serving-ca",
+        };
+        let cas = trust.rotates_under_load(&replicas, &controllers).await;
         // Pairs of the CAs before are still valid.
         for ca in &cas {
-            assert_eq!(trusted(ca), all);
+            assert_eq!(trust.holding(ca), ALL);
         }
-        let sum = load.stop();
-        println!(
-            "{} requests in {:.0} s, 2 rotations of the CA of {all} configurations, {} failed",
-            sum.admitted,
-            sum.seconds,
-            sum.failures.len()
-        );
-        assert!(sum.failures.is_empty(), "{}", sum.failures.join("\n"));
-        assert!(sum.unreachable.is_empty(), "{}", sum.unreachable.join("\n"));
-        assert!(sum.admitted > 500, "{sum:?}");
         for controller in &mut controllers {
             assert!(controller.is_running(), "{}", controller.stderr());
         }
@@ -160,45 +279,34 @@ fn the_ca_rotates_twice_under_load_and_no_request_fails() {
 }
 
 #[test]
-fn a_ca_of_the_sidecars_own_rotates_twice_under_load_and_no_request_fails() {
-    support::run_within(Duration::from_secs(480), async {
-        let own = "operator-system/webhook-ca";
-        let overlay = "config/certtool/kustomization.yaml";
-        let project = sidecar::project(&block("docs/sidecar.md", overlay));
-        let pod = sidecar::deploy(&project).await;
-        let (sidecar, _manager) = sidecar::start(&project, &pod, &CALLS).await;
-        project.works().await;
-        let load = Load::start(&project.cluster().kubeconfig());
-        for _ in 0..2 {
-            let before = ca(&project, own);
-            project.shell(&format!("certtool ca rotate --secret {own} --now"));
-            // The settle time of certificates of a day is a minute.
-            let new = support::eventually(Duration::from_secs(180), || async {
-                let now = ca(&project, own);
-                match now == before {
-                    true => Err(sidecar.stderr()),
-                    false => Ok(now),
-                }
-            })
-            .await;
-            let file = project.path().join("signs.crt");
-            fs::write(&file, &new).unwrap();
-            support::eventually(LIMIT, || async {
-                match is_signed_by(&file, &pod) {
-                    true => Ok(()),
-                    false => Err(format!("another CA's pair: {}", sidecar.stderr())),
-                }
-            })
-            .await;
-            tokio::time::sleep(Duration::from_secs(5)).await;
-            load.assert_none_failed();
+fn with_a_ca_of_the_replicas_own_no_request_fails_while_certificates_and_cas_are_replaced() {
+    let _alone = alone();
+    support::run_within(LONGEST * 2, async {
+        let overlay = block("docs/sidecar.md", "config/certtool/kustomization.yaml");
+        let mut options = vec!["--validity=100s".to_owned(), "--renew-at=0.02".to_owned()];
+        let mut rules = String::new();
+        for number in 0..OTHERS {
+            options.push(format!(
+                "--webhook=validatingwebhookconfiguration/other-{number}"
+            ));
+            let _ = writeln!(
+                rules,
+                "    - {{op: add, path: /rules/-, value: {{apiGroups: [admissionregistration.k8s.io], \
+                 resources: [validatingwebhookconfigurations], verbs: [get, patch], \
+                 resourceNames: [other-{number}]}}}}"
+            );
         }
-        let sum = load.stop();
-        println!(
-            "{} requests in {:.0} s, 2 rotations",
-            sum.admitted, sum.seconds
-        );
-        assert!(sum.failures.is_empty(), "{}", sum.failures.join("\n"));
-        assert!(sum.unreachable.is_empty(), "{}", sum.unreachable.join("\n"));
+        let options = sidecar::adding(options.iter().map(String::as_str));
+        let rights = "- target: {kind: ClusterRole, name: certtool-sidecar-.*}\n  patch: |-\n";
+        let overlay = format!("{overlay}{options}{rights}{rules}{}", replicas());
+        let project = project(&overlay);
+        let others = operator::others("other", OTHERS, operator::NAMESPACE, "{}");
+        project.cluster().apply(&others);
+        let replicas = Replicas::start(&project, REPLICAS).await;
+        let trust = Trust {
+            project: &project,
+            secret: "operator-system/webhook-ca",
+        };
+        trust.rotates_under_load(&replicas, &[]).await;
     });
 }

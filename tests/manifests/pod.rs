@@ -140,6 +140,11 @@ impl Pod {
         swap_in(&self.volume(volume), &files);
     }
 
+    /// The certificate that the operator is to serve.
+    pub fn certificate(&self) -> String {
+        fs::read_to_string(self.volume("webhook-certs").join("tls.crt")).unwrap()
+    }
+
     /// A container, or one that runs beside it.
     pub fn container(&self, name: &str) -> &Value {
         let spec = &self.object["spec"];
@@ -154,6 +159,18 @@ impl Pod {
     /// Says where a port is, if that is not just any.
     pub fn listens_at(&mut self, port: u64, address: SocketAddr) {
         self.ports.insert(port, address);
+    }
+
+    /// Gives the pod an address of its own, where its ports are what they are in a cluster.
+    pub fn is_at(&mut self, address: Ipv4Addr) {
+        for (port, here) in &mut self.ports {
+            *here = (address, u16::try_from(*port).unwrap()).into();
+        }
+    }
+
+    /// Where a port is.
+    pub fn address(&self, port: u64) -> SocketAddr {
+        self.ports[&port]
     }
 
     /// `certtool` as this container, with what `more` adds to its arguments.
@@ -248,7 +265,7 @@ impl Pod {
                 port["containerPort"].as_u64().unwrap()
             }
         };
-        (self.ports[&port], get["path"].as_str().unwrap().to_owned())
+        (self.address(port), get["path"].as_str().unwrap().to_owned())
     }
 
     /// Waits until a probe succeeds.

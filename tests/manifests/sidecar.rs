@@ -12,7 +12,7 @@ use crate::{
     pod::{self, Pod},
     project::{Project, copy, repository},
     security::assert_confined,
-    support::{self, Process},
+    support::{self, ControlPlane, Process},
 };
 
 const MANAGER: &str = "operator-controller-manager";
@@ -20,7 +20,12 @@ const MOUNTED: &str = "/tmp/k8s-webhook-server/serving-certs";
 
 /// The project with an overlay `config/certtool`, in which `..` has certtool's sources beside it.
 pub fn project(overlay: &str) -> Project {
-    let project = Project::over("../certtool", cluster());
+    project_in(cluster(), overlay)
+}
+
+/// The same in another cluster.
+pub fn project_in(cluster: ControlPlane, overlay: &str) -> Project {
+    let project = Project::over("../certtool", cluster);
     let sources = project.path().join("certtool/manifests");
     copy(&repository().join("manifests"), &sources);
     let dir = project.path().join("config/certtool");
@@ -30,8 +35,25 @@ pub fn project(overlay: &str) -> Project {
     project
 }
 
-/// The manager's pod, with the sidecar in it, not started yet.
+/// A patch that adds options to the sidecar's.
+pub fn adding<'a>(options: impl IntoIterator<Item = &'a str>) -> String {
+    let add = |option| {
+        let path = "/spec/template/spec/initContainers/0/args/-";
+        format!("    - {{op: add, path: {path}, value: {option}}}\n")
+    };
+    let adds: String = options.into_iter().map(add).collect();
+    format!("- target: {{kind: Deployment}}\n  patch: |-\n{adds}")
+}
+
+/// The manager's pod, with the sidecar in it, not started yet, at the Service's address.
 pub async fn deploy(project: &Project) -> Pod {
+    let mut pod = pods(project, 1).await.remove(0);
+    pod.listens_at(9443, project.address());
+    pod
+}
+
+/// As many pods, not started yet.
+pub async fn pods(project: &Project, count: usize) -> Vec<Pod> {
     let cluster = project.cluster();
     let (manifests, objects) = build(&project.path().join("config/test"));
     let namespace = json!({
@@ -46,12 +68,12 @@ pub async fn deploy(project: &Project) -> Pod {
     let applied = cluster.try_kubectl(&words, &manifests);
     let stderr = String::from_utf8_lossy(&applied.stderr);
     assert!(applied.status.success(), "{stderr}");
-    let mut pods = pod::of_deployment(cluster, operator::NAMESPACE, MANAGER, 1).await;
-    let mut pod = pods.remove(0);
-    pod.listens_at(9443, project.address());
-    is_as_documented(&pod);
-    roles_are_what_the_options_need(&pod, &objects);
-    pod
+    let pods = pod::of_deployment(cluster, operator::NAMESPACE, MANAGER, count).await;
+    for pod in &pods {
+        is_as_documented(pod);
+    }
+    roles_are_what_the_options_need(&pods[0], &objects);
+    pods
 }
 
 fn is_as_documented(pod: &Pod) {
@@ -93,26 +115,33 @@ fn roles_are_what_the_options_need(pod: &Pod, objects: &[Value]) {
     assert_eq!(roles(objects, "certtool-sidecar-"), roles(&printed, ""));
 }
 
-fn start_manager(project: &Project, pod: &Pod, args: &[&str]) -> Operator {
+fn start_manager(pod: &Pod, args: &[&str]) -> Operator {
+    let address = pod.address(9443);
     Operator::start(&operator::Options {
         kubeconfig: Some(pod.kubeconfig()),
         cert_dir: Some(pod.volume("webhook-certs")),
-        host: project.address().ip(),
-        port: project.address().port(),
+        host: address.ip(),
+        port: address.port(),
         args: args.iter().map(ToString::to_string).collect(),
         ..operator::Options::default()
     })
 }
 
 /// Starts the containers in the kubelet's order: the manager once the sidecar has started.
-pub async fn start(project: &Project, pod: &Pod, args: &[&str]) -> (Process, Operator) {
+pub async fn start(pod: &Pod, args: &[&str]) -> (Process, Operator) {
     let mut sidecar = pod.start("certtool");
+    let manager = start_beside(pod, &mut sidecar, args).await;
+    (sidecar, manager)
+}
+
+/// The manager, once the sidecar that was started has got a pair for it.
+pub async fn start_beside(pod: &Pod, sidecar: &mut Process, args: &[&str]) -> Operator {
     sidecar.wait_for("health and metrics", LIMIT);
     pod.passes("certtool", "startupProbe").await;
-    let manager = start_manager(project, pod, args);
+    let manager = start_manager(pod, args);
     pod.passes("certtool", "livenessProbe").await;
     pod.passes("certtool", "readinessProbe").await;
-    (sidecar, manager)
+    manager
 }
 
 fn serial(pod: &Pod) -> String {
@@ -177,9 +206,9 @@ fn certificates_in(project: &Project, kind: &str, name: &str, path: &str) -> usi
 fn with_a_ca_of_its_own_the_project_works_with_the_rights_it_needs_and_no_more() {
     support::run_within(Duration::from_secs(240), async {
         let overlay = block("docs/sidecar.md", "config/certtool/kustomization.yaml");
-        let project = project(&(overlay + SHORTER_LIFE));
+        let project = project(&(overlay + &adding(SHORTER_LIFE)));
         let pod = deploy(&project).await;
-        let (sidecar, manager) = start(&project, &pod, &[]).await;
+        let (sidecar, manager) = start(&pod, &[]).await;
         project.works().await;
         let sidecar = renews_and_restarts(&pod, sidecar).await;
         until_event(&project, &pod, "CertificateIssued").await;
@@ -223,7 +252,7 @@ fn the_readme_adds_it_in_ten_lines() {
         let project = project(&overlay);
         // The operator of the tests converts, too, which the README's is silent about.
         let pod = deploy(&project).await;
-        let (_sidecar, _manager) = start(&project, &pod, &[]).await;
+        let (_sidecar, _manager) = start(&pod, &[]).await;
         let client = ".webhooks[0].clientConfig.caBundle";
         support::eventually(LIMIT, || async {
             let kind = "validatingwebhookconfiguration";
@@ -248,7 +277,7 @@ fn with_the_controllers_signer_the_project_works_with_the_rights_it_needs_and_no
         let replicas = controller::replicas(project.cluster()).await;
         let signing = replicas[0].start("controller");
         let pod = deploy(&project).await;
-        let (sidecar, manager) = start(&project, &pod, &[]).await;
+        let (sidecar, manager) = start(&pod, &[]).await;
         let annotation = "certtool.dev/inject-ca-from-signer";
         for (kind, name) in [
             ("mutatingwebhookconfiguration", operator::MUTATING),
@@ -295,24 +324,15 @@ spec:
 ";
 
 /// For a certificate that works, nobody hurries while a new CA settles: a tenth of this.
-const SHORTER_LIFE: &str = "
-- target: {kind: Deployment}
-  patch: |-
-    - {op: add, path: /spec/template/spec/initContainers/0/args/-, value: --validity=100s}
-";
+const SHORTER_LIFE: [&str; 1] = ["--validity=100s"];
 
 /// So that a CA is replaced within the test.
-const SHORT_LIVES: &str = "
-patches:
-- target: {kind: Deployment}
-  patch: |-
-    - {op: add, path: /spec/template/spec/initContainers/0/args/-, value: --validity=6s}
-    - {op: add, path: /spec/template/spec/initContainers/0/args/-, value: --ca-validity=18s}
-";
+const SHORT_LIVES: [&str; 2] = ["--validity=6s", "--ca-validity=18s"];
 
 #[test]
 fn in_an_older_project_without_defaulting_the_ca_rotates_all_the_same() {
-    let overlay = block("README.md", "config/certtool/kustomization.yaml") + SHORT_LIVES;
+    let overlay = block("README.md", "config/certtool/kustomization.yaml");
+    let overlay = format!("{overlay}patches:\n{}", adding(SHORT_LIVES));
     support::run(async {
         let project = project(&overlay);
         let config = project.path().join("config");

@@ -32,6 +32,7 @@
 
 mod clock;
 mod control_plane;
+mod cpu;
 mod net;
 mod process;
 mod random;
@@ -50,6 +51,7 @@ use std::{
 
 pub use clock::Clock;
 pub use control_plane::{ControlPlane, Options, control_plane, rule, script};
+pub use cpu::Share;
 pub use net::{free_port, next_cluster_ip, service_port};
 pub use process::{Process, certtool, output, send_signal};
 pub use random::Random;
