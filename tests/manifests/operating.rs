@@ -16,7 +16,7 @@ use crate::{
     LIMIT,
     built::block,
     controller,
-    load::{Load, at_least},
+    load::{Load, at_least, rate},
     operator,
     project::{Project, copy, repository},
     replicas::Replicas,
@@ -238,8 +238,10 @@ impl Trust<'_> {
             available * 100.0
         );
         sum.assert_all_admitted(handshakes);
-        let rate = sum.admissions_a_second();
-        assert!(rate >= RATE * available, "{rate} of {available} * {RATE}");
+        // `CERTTOOL_LOAD_RATE` may ask for less.
+        let least = RATE.min((2 * rate()) as f64 * 0.95) * available;
+        let answered = sum.admissions_a_second();
+        assert!(answered >= least, "{answered} a second instead of {least}");
         self.assert_whole(replicas);
         replicas.assert_served().await;
         cas
