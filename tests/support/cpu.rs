@@ -21,12 +21,13 @@ impl Share {
         Self { processes, before }
     }
 
-    /// What these have used since, and what nobody has used, as a part of all that the processors
+    /// What these have used since, and what nobody has used, as parts of all that the processors
     /// had to give: what is missing from 1, others have taken.
-    pub fn available(&self) -> f64 {
+    pub fn used_and_idle(&self) -> (f64, f64) {
         let (now, before) = (Ticks::now(&self.processes), self.before);
-        let available = (now.own - before.own) + (now.idle - before.idle);
-        available as f64 / (now.all - before.all).max(1) as f64
+        let all = (now.all - before.all).max(1) as f64;
+        let part = |now: u64, before: u64| (now - before) as f64 / all;
+        (part(now.own, before.own), part(now.idle, before.idle))
     }
 }
 
