@@ -66,42 +66,22 @@ impl<'a> World<'a> {
         let said = self
             .run(&format!("{options} --rbac-for %N/{ACCOUNT}"))
             .done();
-        self.cluster.apply(&said.stdout);
-        for document in said.stdout.split("---\n") {
-            let object: Value = serde_yaml::from_str(document).unwrap();
-            let namespace = object["metadata"]["namespace"].as_str();
-            for rule in object["rules"].as_array().into_iter().flatten() {
-                for verb in rule["verbs"].as_array().unwrap() {
-                    self.await_right(verb, rule, namespace).await;
-                }
-            }
-        }
+        self.grant_to(ACCOUNT, &said.stdout).await;
     }
 
-    async fn await_right(&self, verb: &Value, rule: &Value, namespace: Option<&str>) {
-        let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let mut resource = word(&rule["resources"][0]);
-        let group = word(&rule["apiGroups"][0]);
-        if !group.is_empty() {
-            resource = format!("{resource}.{group}");
-        }
-        let name = word(&rule["resourceNames"][0]);
-        if !name.is_empty() {
-            resource = format!("{resource}/{name}");
-        }
-        let user = format!("--as=system:serviceaccount:{}:{ACCOUNT}", self.namespace);
-        let verb = word(verb);
-        let within = namespace.unwrap_or("default").to_owned();
-        support::eventually(LIMIT, || async {
-            let args = [
-                "auth", "can-i", &verb, &resource, &user, "-n", &within, "-q",
-            ];
-            match self.cluster.try_kubectl(&args, "").status.success() {
-                true => Ok(()),
-                false => Err(format!("no {verb} {resource} yet")),
+    /// Applies roles of a service account, and waits until the API server knows of them.
+    pub async fn grant_to(&self, account: &str, roles: &str) {
+        self.cluster.apply(roles);
+        for document in roles.split("---\n") {
+            let object: Value = serde_yaml::from_str(document).unwrap();
+            let within = object["metadata"]["namespace"].as_str();
+            for rule in object["rules"].as_array().into_iter().flatten() {
+                let rule = serde_json::from_value(rule.clone()).unwrap();
+                self.cluster
+                    .until_granted(&self.namespace, account, &rule, within)
+                    .await;
             }
-        })
-        .await;
+        }
     }
 
     pub fn signer(&self) -> String {

@@ -204,6 +204,18 @@ impl ControlPlane {
         self.token_kubeconfig(namespace, name).await
     }
 
+    /// Returns once the API server grants a service account what a role says, in a namespace or
+    /// in the cluster.
+    pub async fn until_granted(
+        &self,
+        namespace: &str,
+        name: &str,
+        rule: &PolicyRule,
+        within: Option<&str>,
+    ) {
+        await_granted(&self.admin_client().await, namespace, name, rule, within).await;
+    }
+
     /// A kubeconfig with a fresh token of a service account that exists.
     pub async fn token_kubeconfig(&self, namespace: &str, name: &str) -> PathBuf {
         let accounts: Api<ServiceAccount> = Api::namespaced(self.admin_client().await, namespace);
@@ -433,27 +445,29 @@ async fn await_granted(
         None => (resource.as_str(), None),
     };
     let reviews: Api<SubjectAccessReview> = Api::all(client.clone());
-    let review: SubjectAccessReview = serde_json::from_value(json!({
-        "metadata": {},
-        "spec": {
-            "user": format!("system:serviceaccount:{namespace}:{name}"),
-            "resourceAttributes": {
-                "namespace": within,
-                "group": first(&rule.api_groups),
-                "resource": resource,
-                "subresource": subresource,
-                "verb": rule.verbs.first(),
-                "name": first(&rule.resource_names),
+    for verb in &rule.verbs {
+        let review: SubjectAccessReview = serde_json::from_value(json!({
+            "metadata": {},
+            "spec": {
+                "user": format!("system:serviceaccount:{namespace}:{name}"),
+                "resourceAttributes": {
+                    "namespace": within,
+                    "group": first(&rule.api_groups),
+                    "resource": resource,
+                    "subresource": subresource,
+                    "verb": verb,
+                    "name": first(&rule.resource_names),
+                }
             }
-        }
-    }))
-    .unwrap();
-    super::eventually(Duration::from_secs(20), || async {
-        let answer = reviews.create(&PostParams::default(), &review).await;
-        match answer.map(|review| review.status) {
-            Ok(Some(status)) if status.allowed => Ok(()),
-            other => Err(format!("{name} was not granted {rule:?}: {other:?}")),
-        }
-    })
-    .await;
+        }))
+        .unwrap();
+        super::eventually(Duration::from_secs(20), || async {
+            let answer = reviews.create(&PostParams::default(), &review).await;
+            match answer.map(|review| review.status) {
+                Ok(Some(status)) if status.allowed => Ok(()),
+                other => Err(format!("{name} was not granted {rule:?}: {other:?}")),
+            }
+        })
+        .await;
+    }
 }
