@@ -55,11 +55,6 @@ impl Replicas {
         Self { all, balancer }
     }
 
-    pub fn processes(&self) -> impl Iterator<Item = u32> {
-        let of = |replica: &Replica| [replica.sidecar.id(), replica.manager.id()];
-        self.all.iter().flat_map(of)
-    }
-
     /// How many pairs the sidecars have written, the first ones included.
     pub fn issued(&self) -> usize {
         let said = self.all.iter().map(|replica| replica.sidecar.stderr());

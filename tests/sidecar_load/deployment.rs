@@ -10,12 +10,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use base64::{Engine, engine::general_purpose::STANDARD};
-use serde_json::Value;
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, Client};
 
 use crate::{
     balancer::Balancer,
+    controllers::Controllers,
     files::LIMIT,
+    issuer::Setup,
     load::Load,
     operator::{self, Manifests, Operator},
     support::{self, Clock, ControlPlane, Process},
@@ -23,21 +25,6 @@ use crate::{
 };
 
 pub const REPLICAS: usize = 3;
-
-/// What the sidecars are told, but for the directory and the issuer.
-const OPTIONS: &str = "--service operator-webhook-service.%N --listen 127.0.0.1:0";
-
-/// A sidecar of its own CA. `%N` is the namespace. Pairs are renewed long before they end: a
-/// process that gets no time on a machine that others use is not what is tested.
-pub fn own_ca(validity: &str, ca_validity: &str) -> String {
-    format!(
-        "{OPTIONS} --ca-secret %N/webhook-ca --validity {validity} --renew-at 0.07 --ca-validity {ca_validity} \
-         --webhook {} --webhook {} --crd {}",
-        operator::MUTATING,
-        operator::VALIDATING,
-        operator::CRD,
-    )
-}
 
 /// A control plane of this program's own, for one test at a time: the names of the operator's
 /// objects are fixed, and API servers are stopped.
@@ -51,6 +38,9 @@ pub struct Deployment<'a> {
     pub world: World<'a>,
     pub pods: Vec<Pod>,
     pub balancer: Balancer,
+    /// With a signer.
+    pub controllers: Option<Controllers>,
+    admin: Client,
     words: String,
 }
 
@@ -69,17 +59,18 @@ pub struct Pod {
 
 impl<'a> Deployment<'a> {
     /// Three Pods that serve.
-    pub async fn start(cluster: &'a ControlPlane, words: &str) -> Self {
-        Self::prepared(cluster, words, async |_| {}).await
+    pub async fn start(cluster: &'a ControlPlane, setup: Setup) -> Self {
+        Self::prepared(cluster, setup, async |_| {}).await
     }
 
     /// The same, in a world where something was done before the sidecars start. Their
     /// directories are `serving-0` to `serving-2`.
     pub async fn prepared(
         cluster: &'a ControlPlane,
-        words: &str,
+        setup: Setup,
         prepare: impl AsyncFnOnce(&World<'_>),
     ) -> Self {
+        let words = setup.words();
         let world = World::on(cluster, "load", &format!("{words} --cert-dir serving")).await;
         let service = support::next_cluster_ip();
         cluster.apply(&operator::manifests(&Manifests {
@@ -90,6 +81,7 @@ impl<'a> Deployment<'a> {
         let crd = format!("crd/{}", operator::CRD);
         cluster.kubectl(&["wait", "--for=condition=Established", &crd, "--timeout=30s"]);
         prepare(&world).await;
+        let controllers = setup.prepare(&world).await;
         let addresses: Vec<SocketAddr> = (0..REPLICAS)
             .map(|_| (support::next_cluster_ip(), 9443).into())
             .collect();
@@ -99,7 +91,7 @@ impl<'a> Deployment<'a> {
                 number,
                 address: *address,
                 dir: format!("serving-{number}"),
-                sidecar: Process::spawn(sidecar(&world, words, &format!("{number}"), *address)),
+                sidecar: Process::spawn(sidecar(&world, &words, &format!("{number}"), *address)),
                 clock: None,
                 manager: None,
                 issued_before: 0,
@@ -113,7 +105,9 @@ impl<'a> Deployment<'a> {
             world,
             pods,
             balancer,
-            words: words.to_owned(),
+            controllers,
+            admin: cluster.admin_client().await,
+            words,
         };
         deployment.await_admission().await;
         deployment
@@ -135,8 +129,15 @@ impl<'a> Deployment<'a> {
         }
     }
 
+    /// Asks for another CA.
+    pub fn rotate(&self) {
+        let words = "ca rotate --secret %N/webhook-ca --now";
+        self.world.admin(words).done();
+    }
+
     pub fn load(&self) -> Load {
-        Load::start(&self.world.cluster.kubeconfig())
+        // Two processors hardly stand the rate of admissions, the faults, and more conversions.
+        Load::converting(&self.world.cluster.kubeconfig(), 12)
     }
 
     /// How many pairs the sidecars have written, the first ones included.
@@ -145,22 +146,19 @@ impl<'a> Deployment<'a> {
     }
 
     /// The CA that signs, as the Secret says.
-    pub fn signing_ca(&self) -> Option<String> {
-        self.entry("tls.crt")
+    pub async fn signing_ca(&self) -> Option<String> {
+        self.entry("tls.crt").await
     }
 
     /// What has to be trusted, as the Secret says.
-    pub fn bundle(&self) -> Option<String> {
-        let decoded = STANDARD.decode(self.entry("ca.crt")?).ok()?;
-        String::from_utf8(decoded).ok()
+    pub async fn bundle(&self) -> Option<String> {
+        self.entry("ca.crt").await
     }
 
-    fn entry(&self, name: &str) -> Option<String> {
-        let namespace = &self.world.namespace;
-        let args = ["get", "secret", "webhook-ca", "-n", namespace, "-o", "json"];
-        let output = self.world.cluster.try_kubectl(&args, "");
-        let secret: Value = serde_json::from_slice(&output.stdout).ok()?;
-        Some(secret["data"][name].as_str()?.to_owned())
+    async fn entry(&self, name: &str) -> Option<String> {
+        let secrets: Api<Secret> = Api::namespaced(self.admin.clone(), &self.world.namespace);
+        let secret = secrets.get("webhook-ca").await.ok()?;
+        String::from_utf8(secret.data?.remove(name)?.0).ok()
     }
 
     /// Kills a sidecar with -9, and starts another one.
@@ -231,13 +229,18 @@ impl<'a> Deployment<'a> {
 
     pub fn said(&self) -> String {
         let said = self.pods.iter().map(|pod| {
-            let said = pod.sidecar.stderr();
-            let said: Vec<_> = said.lines().rev().take(40).collect();
-            let said: Vec<_> = said.into_iter().rev().collect();
-            format!("-- sidecar {}\n{}\n", pod.number, said.join("\n"))
+            let said = last_lines(&pod.sidecar.stderr(), 40);
+            format!("-- sidecar {}\n{said}\n", pod.number)
         });
-        said.collect()
+        let controllers = self.controllers.iter().map(Controllers::said);
+        said.chain(controllers).collect()
     }
+}
+
+/// The end of what a process has said.
+pub fn last_lines(said: &str, count: usize) -> String {
+    let lines: Vec<_> = said.lines().collect();
+    lines[lines.len().saturating_sub(count)..].join("\n")
 }
 
 impl Drop for Deployment<'_> {
@@ -251,6 +254,9 @@ impl Drop for Deployment<'_> {
             let args = ["delete", kind, name, "--ignore-not-found"];
             self.world.cluster.try_kubectl(&args, "");
         }
+        let others = format!("--selector=other={}", self.world.namespace);
+        let args = ["delete", "validatingwebhookconfigurations", &others];
+        self.world.cluster.try_kubectl(&args, "");
     }
 }
 
@@ -279,6 +285,11 @@ impl Pod {
     /// Waits for one more.
     pub fn await_renewal(&mut self) {
         let before = self.issued();
+        self.await_more_than(before);
+    }
+
+    /// Waits until there were more than this.
+    pub fn await_more_than(&mut self, before: u64) {
         until(|| (self.issued() > before).then_some(()));
     }
 }

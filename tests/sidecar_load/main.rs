@@ -1,11 +1,11 @@
 //! Three replicas of the Go operator, each with a sidecar, under the load of an API server that
 //! makes a TLS handshake for each call, while leaves and CAs are replaced, and while things
-//! break. No request may fail.
+//! break. No request may fail. Pairs come from a CA of the sidecars' own, and from a controller.
 //!
 //! `CERTTOOL_LOAD_SECONDS` lengthens each run. `CERTTOOL_LOAD_RATE` is the number of creations a
-//! second (110), each of which is two admission requests, and a conversion or more for every
-//! fourth one, each over a connection of its own. The runs take turns. Two of them mount a small file
-//! system: that takes root, or a sudo that asks for no password.
+//! second (110), each of which is two admission requests, and five conversions for every
+//! twelfth one, each over a connection of its own. The runs take turns. Those of disks mount a
+//! small file system: that takes root, or a sudo that asks for no password.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -26,10 +26,13 @@ mod support;
 mod world;
 
 mod balancer;
+mod controllers;
 mod deployment;
+mod disk;
 mod faults;
+mod issuer;
+#[allow(dead_code)] // tests/manifests has it too
 mod load;
 mod rotating;
-mod signer;
 
 use files::Files;

@@ -32,10 +32,10 @@
 
 mod clock;
 mod control_plane;
-mod cpu;
 mod net;
 mod process;
 mod random;
+mod usage;
 
 pub mod meddler;
 pub mod objects;
@@ -51,10 +51,10 @@ use std::{
 
 pub use clock::Clock;
 pub use control_plane::{ControlPlane, Options, control_plane, rule, script};
-pub use cpu::Share;
 pub use net::{free_port, next_cluster_ip, service_port};
 pub use process::{Process, certtool, output, send_signal};
 pub use random::Random;
+pub use usage::Usage;
 
 /// How long one test may take, the start of a control plane included.
 const TEST_LIMIT: Duration = Duration::from_secs(180);
