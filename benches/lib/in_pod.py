@@ -4,9 +4,12 @@ import base64
 import json
 import os
 import shutil
+import signal
+import subprocess
+from contextlib import contextmanager
 from pathlib import Path
 
-from measure import output
+from measure import output, say
 
 MOUNTED = "/var/run/secrets/kubernetes.io/serviceaccount"
 # A mount namespace of its own, so that nothing of it is seen on this machine.
@@ -44,6 +47,22 @@ class Account:
         config["users"][0]["user"] = {"token": self.token}
         path.write_text(json.dumps(config))
         return {**self.env, "KUBECONFIG": str(path)}
+
+    @contextmanager
+    def process(self, command: list, log: Path):
+        """One that runs while this lasts, in a pod if that is possible, and has ended after it."""
+        if is_possible():
+            command, env = self.in_pod(command)
+        else:
+            say("not as root: with a kubeconfig, which takes more memory than a pod's files")
+            env = self.kubeconfig(log.with_suffix(".kubeconfig"))
+        with log.open("w") as said:
+            process = subprocess.Popen([str(word) for word in command], env=env, stderr=said)
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(60)
 
     def in_pod(self, command: list) -> tuple[list, dict]:
         """Command and environment of one in a pod; takes root."""

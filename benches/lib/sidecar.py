@@ -1,7 +1,6 @@
 """The sidecar: from its start to a pair on disk, and what it takes while it waits."""
 
 import shutil
-import signal
 import subprocess
 import tempfile
 import time
@@ -30,6 +29,7 @@ signers:
           keys: [ecdsa-p256]
           lifetime: {{maximum: 1d, whenAbsent: Maximum}}
 """
+SHOWN = ["--listen", "127.0.0.1:0"]
 # How long a waiting sidecar is watched.
 SETTLE_SECONDS = 5
 WATCH_SECONDS = 60
@@ -47,15 +47,25 @@ webhooks:
 """
 
 
+class Words:
+    """The command lines of a sidecar with each of the issuers."""
+
+    def __init__(self, certtool: Path, scratch: Path) -> None:
+        self.certs, self.asked = scratch / "certs", scratch / "asked"
+        sidecar = [certtool, "sidecar", *NAMES, "--cert-dir"]
+        self.own = [*sidecar, self.certs, "--ca-secret", SECRET]
+        self.own += ["--webhook", "validatingwebhookconfiguration/bench"]
+        self.asking = [*sidecar, self.asked, "--signer", SIGNER]
+
+
 def run(options) -> bool:
     with tempfile.TemporaryDirectory(prefix="certtool-bench-") as directory, ExitStack() as stack:
         scratch = Path(directory)
         env = environment(scratch / "home")
         kubectl = control_plane(options.root, scratch, stack, env)
         output(kubectl, "apply", "-f", "-", env=env, stdin=CONFIGURATION)
-        certtool, log, certs = options.certtool, scratch / "log", scratch / "certs"
-        own = [certtool, "sidecar", *NAMES, "--cert-dir", certs, "--ca-secret", SECRET]
-        own += ["--webhook", "validatingwebhookconfiguration/bench"]
+        words, log = Words(options.certtool, scratch), scratch / "log"
+        certs, asked, own, asking = words.certs, words.asked, words.own, words.asking
 
         def nothing() -> None:
             shutil.rmtree(certs, ignore_errors=True)
@@ -70,8 +80,6 @@ def run(options) -> bool:
             if not (certs / "tls.crt").is_file():
                 raise Failed("no pair on disk")
 
-        asked = scratch / "asked"
-        asking = [certtool, "sidecar", *NAMES, "--cert-dir", asked, "--signer", SIGNER]
         accounts = {
             "owner": in_pod.Account(kubectl, env, scratch, "owner", own),
             "hook": in_pod.Account(kubectl, env, scratch, "hook", asking),
@@ -91,15 +99,14 @@ def run(options) -> bool:
         say(f"sidecar: {options.runs} runs")
         interleave([first], options.runs, log)
         interleave([more], options.runs, log)
-        with controller(certtool, scratch, env):
+        with controller(options.certtool, scratch, env):
             interleave([through], options.runs, log)
-            shown = ["--listen", "127.0.0.1:0"]
             say(f"sidecar: watching two that wait, {WATCH_SECONDS} s each")
             waiting = {
                 "with its own CA, one webhook, metrics": watch(
-                    accounts["owner"], [*own, *shown], certs, log
+                    accounts["owner"], [*own, *SHOWN], certs
                 ),
-                "with a signer, metrics": watch(accounts["hook"], [*asking, *shown], asked, log),
+                "with a signer, metrics": watch(accounts["hook"], [*asking, *SHOWN], asked),
             }
         cases = [first, more, through]
         table("From the start of the process to a pair on disk", cases, more)
@@ -116,16 +123,10 @@ def run(options) -> bool:
         return met
 
 
-def watch(account: in_pod.Account, command: list, certs: Path, log: Path) -> tuple[float, float]:
+def watch(account: in_pod.Account, command: list, certs: Path) -> tuple[float, float]:
     """RSS in MiB and CPU in percent of one that has its pair."""
-    if in_pod.is_possible():
-        command, env = account.in_pod(command)
-    else:
-        say("not as root: with a kubeconfig, which takes more memory than a pod's files")
-        env = account.kubeconfig(certs.with_suffix(".kubeconfig"))
-    with log.open("w") as said:
-        process = subprocess.Popen([str(word) for word in command], env=env, stderr=said)
-    try:
+    log = certs.with_suffix(".log")
+    with account.process(command, log) as process:
         deadline = time.monotonic() + 30
         while not (certs / "tls.crt").exists():
             if time.monotonic() > deadline:
@@ -136,22 +137,19 @@ def watch(account: in_pod.Account, command: list, certs: Path, log: Path) -> tup
         time.sleep(WATCH_SECONDS)
         seconds = used(process.pid) - before
         return resident(process.pid), 100 * seconds / WATCH_SECONDS
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(10)
 
 
 @contextmanager
-def controller(certtool: Path, scratch: Path, env: dict):
-    """A controller that signs while this lasts."""
+def controller(certtool: Path, scratch: Path, env: dict, within=(), patience=30):
+    """A controller that signs while this lasts, run by a command if there is one."""
     output(certtool, "ca", "init", "--secret", "default/controller-ca", env=env)
     config, said = scratch / "controller.yaml", scratch / "controller.log"
     config.write_text(CONTROLLER)
     words = ["controller", "--config", config, "--leader-elect=false", "--listen", "127.0.0.1:0"]
     with said.open("w") as log:
-        process = subprocess.Popen([certtool, *words], env=env, stderr=log)
+        process = subprocess.Popen([*within, certtool, *words], env=env, stderr=log)
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + patience
         while "started" not in said.read_text():
             if time.monotonic() > deadline:
                 raise Failed(f"no controller: {said.read_text()}")
@@ -160,7 +158,7 @@ def controller(certtool: Path, scratch: Path, env: dict):
         yield
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(patience)
 
 
 def used(pid: int) -> float:
