@@ -163,20 +163,21 @@ impl Standing {
         }
     }
 
-    /// What a later reading of the Secret means without another look at the objects: they hold what
-    /// they held, as long as what has to be trusted is the same. `None` when it is not.
+    /// What a later reading of the Secret means without another look at the objects: as long as what
+    /// has to be trusted is the same, they hold what they held. A CA that is recorded as read back
+    /// signs in any case.
     #[must_use]
     pub fn read_again(
         &self,
         state: &CaState,
         settings: &Settings,
         read_at: OffsetDateTime,
-    ) -> Option<Self> {
-        let read_back = match self.holds {
+    ) -> Self {
+        let read_back = match self.holds && state.trust() == self.trust {
             true => ReadBack::Holds,
             false => ReadBack::Unknown,
         };
-        (state.trust() == self.trust).then(|| Self::of(state, settings, &read_back, read_at))
+        Self::of(state, settings, &read_back, read_at)
     }
 
     /// The same with what [`clock_apart`](super::clock_apart) says: then nothing is signed.

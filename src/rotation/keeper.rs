@@ -157,8 +157,7 @@ impl Keeper {
     }
 
     /// Reads the Secret, and nothing else, for a standing that is too old to sign by: giving a
-    /// bundle to many objects may take longer than a state may be old. `None` when another CA signs
-    /// or is trusted than `before`, so that a [`Keeper::tick`] is needed.
+    /// bundle to many objects may take longer than a state may be old. `None` when there is no Secret.
     ///
     /// # Errors
     /// See [`Error`].
@@ -171,13 +170,12 @@ impl Keeper {
             return Ok(None);
         };
         let state = self.parse(&data)?;
-        let ca = state.current.authority.certificate();
-        if self.known.as_ref() != Some(&ca.fingerprint()) {
-            return Ok(None);
+        if state.is_ours(&self.settings) {
+            check_continuity(&self.secret.to_string(), &state, self.known.as_deref())?;
         }
-        let standing = before.read_again(&state, &self.settings, now);
         let apart = clock_apart(self.server_time(), &self.settings, now);
-        Ok(standing.map(|standing| standing.with_clock(apart)))
+        let standing = before.read_again(&state, &self.settings, now);
+        Ok(Some(standing.with_clock(apart)))
     }
 
     /// The Secret, made if there has never been one; `None` when somebody else was faster.

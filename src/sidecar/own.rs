@@ -49,6 +49,9 @@ pub(super) struct OwnIssuer {
     told: Option<String>,
     superseded: Option<(String, OffsetDateTime)>,
     renew: Option<String>,
+    /// Whether a tick was broken off for a pair that was about to end. Until there is another pair,
+    /// none is any more: perhaps the CA cannot sign without.
+    gave_way: bool,
 }
 
 impl OwnIssuer {
@@ -72,6 +75,7 @@ impl OwnIssuer {
             told: None,
             superseded: None,
             renew: None,
+            gave_way: false,
         }
     }
 
@@ -108,6 +112,28 @@ impl OwnIssuer {
     fn is_due(&self, now: OffsetDateTime) -> bool {
         // A clock that was set back must not make it wait longer.
         self.next.is_none_or(|(set, next)| now >= next || now < set)
+    }
+
+    /// [`OwnIssuer::tick`], if it is time, broken off for a pair with no more than this share of its
+    /// life left: giving a bundle to many objects may take longer. The next tick goes on from what was
+    /// written, and nothing is lost by that, as long as the CA can sign as it stands.
+    pub(super) async fn tick_before(
+        &mut self,
+        not_after: Option<OffsetDateTime>,
+        share: f64,
+        tell: &(dyn Fn(&Happening) + Send + Sync),
+    ) -> Result<(), Failure> {
+        let gives_way = self.standing.is_some() && !self.gave_way;
+        let Some(not_after) = not_after.filter(|_| gives_way) else {
+            self.gave_way = false;
+            return self.tick(false, tell).await;
+        };
+        let urgent = not_after - self.own.settings.leaf_life * share;
+        let left = urgent - OffsetDateTime::now_utc();
+        let left = std::time::Duration::try_from(left).unwrap_or_default();
+        let ticked = tokio::time::timeout(left, self.tick(false, tell)).await;
+        self.gave_way = ticked.is_err();
+        ticked.unwrap_or(Ok(()))
     }
 
     /// Takes the next step of the CA, if it is time; what there is to tell goes to `tell`.
@@ -298,6 +324,7 @@ impl OwnIssuer {
         let leaf = authority
             .issue(key.public_key(), &grant, now, serial)
             .map_err(|error| not_now(error.to_string()))?;
+        self.gave_way = false;
         let chain = std::iter::once(leaf).chain(authority.intermediates().cloned());
         Ok(Issued {
             chain: chain.collect(),

@@ -65,10 +65,17 @@ impl Source {
         }
     }
 
-    /// Reads the bundle if it is time, and takes the CA's next step.
-    pub(super) async fn refresh(&mut self, observer: &Observer) {
+    /// Reads the bundle if it is time, and takes the CA's next step. The pair that there is ends at
+    /// `not_after`, and is renewed at a fraction of its life: half-way between them that is urgent.
+    pub(super) async fn refresh(
+        &mut self,
+        not_after: Option<OffsetDateTime>,
+        renew_at: f64,
+        observer: &Observer,
+    ) {
+        let share = (1.0 - renew_at) / 2.0;
         let refreshed = match &mut self.issuer {
-            Issuer::Own(own) => own.tick(false, observer.as_ref()).await,
+            Issuer::Own(own) => own.tick_before(not_after, share, observer.as_ref()).await,
             Issuer::Signer(signer) => self.trust.refresh(signer.cluster(), false).await,
         };
         match refreshed {

@@ -121,7 +121,9 @@ impl Turn {
     pub(super) async fn take(&mut self) -> OffsetDateTime {
         self.is_settled = false;
         self.look();
-        self.source.refresh(&self.observer).await;
+        self.source
+            .refresh(self.disk.not_after(), self.desired.renew_at, &self.observer)
+            .await;
         self.desired.renew_before = self.source.renew_before(&self.observer);
         let now = OffsetDateTime::now_utc();
         let asked = self.shared.asked();

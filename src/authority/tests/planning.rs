@@ -167,21 +167,26 @@ fn nothing_is_signed_by_a_state_that_was_read_too_long_ago_or_by_a_ca_that_ended
 }
 
 #[test]
-fn a_secret_that_is_read_again_counts_while_the_same_is_trusted() {
+fn a_secret_that_is_read_again_says_who_signs_and_proves_nothing() {
     let (mut secret, settings) = steady();
     let before = Standing::of(&secret.state(), &settings, &ReadBack::Holds, NOW);
     let later = NOW + settings.fresh * 2;
+    assert_eq!(before.signing(later).unwrap_err(), NotNow::Stale(120));
     let again = before.read_again(&secret.state(), &settings, later);
-    assert!(again.unwrap().signing(later).is_ok());
-    // One that nobody has read back is not proven by reading the Secret.
-    let first = CaState::first(make(&settings, 1, NOW), &settings, NOW);
-    let unproven = Standing::of(&first, &settings, &ReadBack::Unknown, NOW);
-    let again = unproven.read_again(&first, &settings, later).unwrap();
-    assert_eq!(again.signing(later).unwrap_err(), NotNow::Unproven);
-    // What the objects hold of the next CA is not known.
+    assert!(again.signing(later).is_ok());
+    // The CA that signs was read back before another one came into the bundle.
     let next = make(&settings, 2, NOW);
     let state = secret.change(|state| state.started(next, Reason::Scheduled, &settings, NOW));
-    assert!(before.read_again(&state, &settings, later).is_none());
+    let again = before.read_again(&state, &settings, later);
+    assert!(again.signing(later).is_ok());
+    assert_eq!(again.trust, state.trust());
+    // One that nobody has read back is not proven by reading the Secret, whatever was held before.
+    let first = CaState::first(make(&settings, 1, NOW), &settings, NOW);
+    let unproven = Standing::of(&first, &settings, &ReadBack::Unknown, NOW);
+    for before in [unproven, before] {
+        let again = before.read_again(&first, &settings, later);
+        assert_eq!(again.signing(later).unwrap_err(), NotNow::Unproven);
+    }
 }
 
 #[test]
