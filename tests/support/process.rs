@@ -46,7 +46,6 @@ pub fn output(mut command: Command, limit: Duration) -> Output {
         .unwrap_or_else(|error| panic!("{described}: {error}"));
     let mut process = Process::watch(child, described);
     let status = process.wait(limit);
-    process.join();
     let [stdout, stderr] =
         [&process.stdout, &process.stderr].map(|text| text.lock().unwrap().clone());
     Output {
@@ -127,12 +126,13 @@ impl Process {
         }
     }
 
-    /// Waits for its end, or kills it and panics.
+    /// Waits for its end and for the rest of its output, or kills it and panics.
     pub fn wait(&mut self, limit: Duration) -> ExitStatus {
         let deadline = Instant::now() + limit;
         let mut pause = Duration::from_millis(1);
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
+                self.join();
                 return status;
             }
             if Instant::now() >= deadline {
