@@ -32,7 +32,7 @@ impl Progress {
             count,
             done: AtomicUsize::new(0),
             started: Instant::now(),
-            due: AtomicU64::new(PACE),
+            due: AtomicU64::new(0),
         }))
     }
 
@@ -56,9 +56,10 @@ impl Line {
         let now = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
         let due = self.due.load(Ordering::Relaxed);
         let next = now.saturating_add(PACE);
-        // One of the threads writes it.
         let order = Ordering::Relaxed;
-        if now >= due && self.due.compare_exchange(due, next, order, order).is_ok() {
+        // One of the threads writes it, and whoever has done the last one.
+        let is_due = || now >= due && self.due.compare_exchange(due, next, order, order).is_ok();
+        if done == self.count || is_due() {
             show(&text(self.what, done, self.count, elapsed));
         }
     }
