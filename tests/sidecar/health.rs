@@ -97,7 +97,11 @@ fn a_server_is_told_by_a_signal_or_a_command() {
         let mut process = world.start(&words);
         // Before there is a server, there is nobody to tell.
         process.wait_for("not needed, pid does not exist yet", LIMIT);
-        let mut command = std::process::Command::new(world.path("server"));
+        // A shell cannot trap a signal that it was started without, as under nohup.
+        let mut command = std::process::Command::new("env");
+        command
+            .arg("--default-signal=HUP")
+            .arg(world.path("server"));
         command.current_dir(world.home());
         let server = support::Process::spawn(command);
         until(|| {
