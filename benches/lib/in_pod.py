@@ -43,9 +43,8 @@ class Account:
 
     def kubeconfig(self, path: Path) -> dict:
         """The environment of one that reads a kubeconfig."""
-        config = {**self.config}
-        config["users"][0]["user"] = {"token": self.token}
-        path.write_text(json.dumps(config))
+        self.config["users"][0]["user"] = {"token": self.token}
+        path.write_text(json.dumps(self.config))
         return {**self.env, "KUBECONFIG": str(path)}
 
     @contextmanager
@@ -76,4 +75,3 @@ class Account:
 
 def is_possible() -> bool:
     return os.geteuid() == 0 and shutil.which("unshare") is not None
-

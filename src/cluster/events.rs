@@ -95,12 +95,10 @@ fn body(event: &Event, instance: &str, now: time::OffsetDateTime) -> serde_json:
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_note_is_cut_to_what_the_api_server_accepts() {
-        let event = Event {
+impl Event {
+    /// One with this note, for tests.
+    pub(crate) fn example(note: &str) -> Self {
+        Self {
             api_version: "v1".to_owned(),
             kind: "X".to_owned(),
             namespace: None,
@@ -109,8 +107,18 @@ mod tests {
             warning: true,
             reason: "R".to_owned(),
             action: "A",
-            note: format!("x{}", "é".repeat(2000)),
-        };
+            note: note.to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_is_cut_to_what_the_api_server_accepts() {
+        let event = Event::example(&format!("x{}", "é".repeat(2000)));
         let now = time::macros::datetime!(2026-11-21 12:00:00.123456789 UTC);
         let body = body(&event, "pod", now);
         assert_eq!(body["note"].as_str().unwrap().len(), 1023);

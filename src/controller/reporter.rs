@@ -143,26 +143,12 @@ mod tests {
 
     #[test]
     fn an_event_is_said_once_unless_it_could_not_be_written() {
-        let event = Event {
-            api_version: "v1".to_owned(),
-            kind: "Pod".to_owned(),
-            namespace: None,
-            name: "x".to_owned(),
-            uid: "u".to_owned(),
-            warning: true,
-            reason: "R".to_owned(),
-            action: "A",
-            note: "n".to_owned(),
-        };
+        let event = Event::example("n");
         let mut said = Said::default();
         assert!(said.is_news(&event));
         assert!(!said.is_news(&event));
         said.forget(&event);
         assert!(said.is_news(&event));
-        let other = Event {
-            note: "m".to_owned(),
-            ..event
-        };
-        assert!(said.is_news(&other));
+        assert!(said.is_news(&Event::example("m")));
     }
 }

@@ -85,10 +85,8 @@ impl Replicas {
     /// The end of what each sidecar has said.
     fn said(&self) -> String {
         let said = self.all.iter().map(|replica| {
-            let said = replica.sidecar.stderr();
-            let lines: Vec<_> = said.lines().collect();
-            let last = &lines[lines.len().saturating_sub(40)..];
-            format!("-- {}\n{}\n", replica.pod.name(), last.join("\n"))
+            let said = support::last_lines(&replica.sidecar.stderr(), 40);
+            format!("-- {}\n{said}\n", replica.pod.name())
         });
         said.collect()
     }

@@ -3,7 +3,6 @@
 use std::{fmt::Write as _, path::PathBuf};
 
 use crate::{
-    deployment::last_lines,
     files::LIMIT,
     operator,
     support::{self, Process},
@@ -79,7 +78,7 @@ impl Controllers {
     /// The end of what each has said.
     pub fn said(&self) -> String {
         let said = self.replicas.iter().enumerate().map(|(number, replica)| {
-            let said = last_lines(&replica.stderr(), 40);
+            let said = support::last_lines(&replica.stderr(), 40);
             format!("-- controller {number}\n{said}\n")
         });
         said.collect()

@@ -229,18 +229,12 @@ impl<'a> Deployment<'a> {
 
     pub fn said(&self) -> String {
         let said = self.pods.iter().map(|pod| {
-            let said = last_lines(&pod.sidecar.stderr(), 40);
+            let said = support::last_lines(&pod.sidecar.stderr(), 40);
             format!("-- sidecar {}\n{said}\n", pod.number)
         });
         let controllers = self.controllers.iter().map(Controllers::said);
         said.chain(controllers).collect()
     }
-}
-
-/// The end of what a process has said.
-pub fn last_lines(said: &str, count: usize) -> String {
-    let lines: Vec<_> = said.lines().collect();
-    lines[lines.len().saturating_sub(count)..].join("\n")
 }
 
 impl Drop for Deployment<'_> {

@@ -110,6 +110,12 @@ where
     }
 }
 
+/// The end of what a process has said.
+pub fn last_lines(said: &str, count: usize) -> String {
+    let lines: Vec<_> = said.lines().collect();
+    lines[lines.len().saturating_sub(count)..].join("\n")
+}
+
 /// The value of a metric in the text that Prometheus reads.
 pub fn sample(text: &str, name: &str) -> Option<f64> {
     let line = text.lines().find(|line| {

@@ -1,4 +1,4 @@
-//! A Secret in memory, and CAs for it.
+//! A Secret in memory, CAs for it, and what is seen of the objects.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,8 +6,8 @@ use std::sync::Arc;
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
 
-use crate::authority::{CaState, Changes, Settings, read};
-use crate::pki::{Authority, KeyAlgorithm, PrivateKey, Serial};
+use crate::authority::{CaState, Changes, Observation, ReadBack, Settings, Step, Waiting, read};
+use crate::pki::{Authority, Certificate, Grant, KeyAlgorithm, Lifetime, PrivateKey, San, Serial};
 
 pub(super) const NOW: OffsetDateTime = datetime!(2026-11-21 12:00 UTC);
 pub(super) const SECRET: &str = "shop/webhook-ca";
@@ -112,4 +112,30 @@ pub(super) fn steady() -> (Stored, Settings) {
     let ca = make(&settings, 1, NOW);
     let state = CaState::first(ca, &settings, NOW).proven(NOW);
     (Stored::new(&state), settings)
+}
+
+pub(super) fn at(days: i64) -> OffsetDateTime {
+    NOW + Duration::days(days)
+}
+
+pub(super) fn leaf(ca: &Authority, life: Duration, now: OffsetDateTime) -> Certificate {
+    let key = PrivateKey::generate(KeyAlgorithm::Ed25519).unwrap();
+    let names = vec![San::Dns("a.b.svc".to_owned())];
+    let grant = Grant::serving(None, names, Lifetime::of(life).starting(now));
+    ca.issue(key.public_key(), &grant, now, serial(99)).unwrap()
+}
+
+pub(super) fn holds() -> Observation {
+    Observation::of(ReadBack::Holds)
+}
+
+pub(super) fn lacking() -> Observation {
+    Observation::of(ReadBack::Lacking(vec!["webhook x".to_owned()]))
+}
+
+pub(super) fn waits(step: &Step, for_what: &Waiting) -> OffsetDateTime {
+    match step {
+        Step::Wait { until, what } if what == for_what => *until,
+        other => panic!("{other:?} instead of waiting for {for_what:?}"),
+    }
 }

@@ -3,5 +3,7 @@
 mod fixtures;
 mod planning;
 mod reading;
+mod repairing;
 mod simulation;
+mod standing;
 mod trusting;

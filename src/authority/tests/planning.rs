@@ -1,46 +1,18 @@
 //! Each step on fixed dates.
 
-use std::collections::BTreeSet;
+use time::Duration;
 
-use time::{Duration, OffsetDateTime};
-
-use super::fixtures::{NOW, SECRET, Stored, make, settings, steady};
+use super::fixtures::{
+    NOW, SECRET, Stored, at, holds, lacking, leaf, make, settings, steady, waits,
+};
 use crate::authority::{
     CaState, LeafDue, NotNow, Observation, Phase, ROTATE_ANNOTATION, ReadBack, Reason, Settings,
-    Standing, Step, Waiting, Warning, check_continuity, clock_apart, plan, plan_first,
-    still_trusted, warnings,
+    Standing, Step, Waiting, check_continuity, clock_apart, plan, plan_first, warnings,
 };
 use crate::pki::{
-    Authority, CaConstraint, CaSpec, Certificate, DistinguishedName, Grant, KeyAlgorithm, Lifetime,
-    NameConstraints, PrivateKey, San, TrustBundle, Usage,
+    Authority, CaConstraint, CaSpec, DistinguishedName, Grant, KeyAlgorithm, Lifetime,
+    NameConstraints, PrivateKey, Usage,
 };
-
-fn holds() -> Observation {
-    Observation::of(ReadBack::Holds)
-}
-
-fn lacking() -> Observation {
-    Observation::of(ReadBack::Lacking(vec!["webhook x".to_owned()]))
-}
-
-fn at(days: i64) -> OffsetDateTime {
-    NOW + Duration::days(days)
-}
-
-fn waits(step: &Step, for_what: &Waiting) -> OffsetDateTime {
-    match step {
-        Step::Wait { until, what } if what == for_what => *until,
-        other => panic!("{other:?} instead of waiting for {for_what:?}"),
-    }
-}
-
-fn leaf(ca: &Authority, life: Duration, now: OffsetDateTime) -> Certificate {
-    let key = PrivateKey::generate(KeyAlgorithm::Ed25519).unwrap();
-    let names = vec![San::Dns("a.b.svc".to_owned())];
-    let grant = Grant::serving(None, names, Lifetime::of(life).starting(now));
-    ca.issue(key.public_key(), &grant, now, super::fixtures::serial(99))
-        .unwrap()
-}
 
 #[test]
 fn a_rotation_goes_from_one_steady_state_to_the_next_in_order() {
@@ -153,62 +125,6 @@ fn the_first_ca_signs_once_it_is_read_back_and_not_before() {
 }
 
 #[test]
-fn nothing_is_signed_by_a_state_that_was_read_too_long_ago_or_by_a_ca_that_ended() {
-    let (secret, settings) = steady();
-    let standing = Standing::of(&secret.state(), &settings, &ReadBack::Unknown, NOW);
-    assert!(standing.signing(NOW + settings.fresh).is_ok());
-    assert_eq!(
-        standing.signing(NOW + Duration::seconds(61)).unwrap_err(),
-        NotNow::Stale(61)
-    );
-    let late = Standing::of(&secret.state(), &settings, &ReadBack::Unknown, at(31));
-    assert_eq!(late.signing(at(31)).unwrap_err(), NotNow::Ended(at(30)));
-    assert_eq!(late.warnings, [Warning::Ended(at(30))]);
-}
-
-#[test]
-fn a_secret_that_is_read_again_says_who_signs_and_proves_nothing() {
-    let (mut secret, settings) = steady();
-    let before = Standing::of(&secret.state(), &settings, &ReadBack::Holds, NOW);
-    let later = NOW + settings.fresh * 2;
-    assert_eq!(before.signing(later).unwrap_err(), NotNow::Stale(120));
-    let again = before.read_again(&secret.state(), &settings, later);
-    assert!(again.signing(later).is_ok());
-    // The CA that signs was read back before another one came into the bundle.
-    let next = make(&settings, 2, NOW);
-    let state = secret.change(|state| state.started(next, Reason::Scheduled, &settings, NOW));
-    let again = before.read_again(&state, &settings, later);
-    assert!(again.signing(later).is_ok());
-    assert_eq!(again.trust, state.trust());
-    // One that nobody has read back is not proven by reading the Secret, whatever was held before.
-    let first = CaState::first(make(&settings, 1, NOW), &settings, NOW);
-    let unproven = Standing::of(&first, &settings, &ReadBack::Unknown, NOW);
-    for before in [unproven, before] {
-        let again = before.read_again(&first, &settings, later);
-        assert_eq!(again.signing(later).unwrap_err(), NotNow::Unproven);
-    }
-}
-
-#[test]
-fn no_leaf_outlives_what_the_record_says_of_its_ca() {
-    let (secret, settings) = steady();
-    let standing = Standing::of(&secret.state(), &settings, &ReadBack::Unknown, NOW);
-    let ca = standing.signing(NOW).unwrap().authority;
-    assert_eq!(
-        leaf(&ca, Duration::days(9), NOW).validity.not_after,
-        at(1),
-        "cut to the longest life of a leaf"
-    );
-    assert_eq!(
-        leaf(&ca, Duration::days(9), at(29) + Duration::hours(9))
-            .validity
-            .not_after,
-        at(30),
-        "cut to the CA's own end"
-    );
-}
-
-#[test]
 fn a_ca_found_in_the_secret_is_adopted_and_drains_until_its_own_end() {
     let settings = settings();
     let found = make(&settings, 1, NOW);
@@ -293,25 +209,6 @@ fn a_forced_rotation_takes_a_fresh_ca_even_if_another_was_prepared() {
     let state = secret.change(|state| state.proven(at(1)).switched(&settings, at(1)));
     assert_eq!(due(&state), LeafDue::Now);
     assert_eq!(state.retired[0].reason, Reason::Forced);
-}
-
-#[test]
-fn a_certificate_of_the_ca_before_is_due_soon_and_one_of_a_stranger_now() {
-    let (mut secret, settings) = steady();
-    let a = leaf(&secret.state().current.authority, Duration::HOUR, NOW);
-    let b = make(&settings, 2, at(1));
-    let state = secret.change(|state| {
-        let started = state.started(b.clone(), Reason::Scheduled, &settings, NOW);
-        started.proven(NOW).switched(&settings, NOW)
-    });
-    let standing = Standing::of(&state, &settings, &ReadBack::Holds, NOW);
-    assert_eq!(standing.leaf_due(&a, NOW), LeafDue::Soon);
-    assert_eq!(
-        standing.leaf_due(&leaf(&b, Duration::HOUR, at(1)), NOW),
-        LeafDue::No
-    );
-    let stranger = leaf(&make(&settings, 9, NOW), Duration::HOUR, NOW);
-    assert_eq!(standing.leaf_due(&stranger, NOW), LeafDue::Now);
 }
 
 #[test]
@@ -562,61 +459,6 @@ fn another_ca_in_the_place_of_the_known_one_is_refused_unless_certtool_put_it_th
     let repaired = CaState::repaired(other, [], NOW);
     let repaired = Stored::new(&repaired).state();
     assert!(check_continuity(SECRET, &repaired, Some(&known)).is_ok());
-}
-
-#[test]
-fn a_repair_keeps_trusting_what_could_still_be_read_until_it_ends() {
-    let (secret, settings) = steady();
-    let old = secret.state().current.authority.certificate().clone();
-    let new = make(&settings, 2, at(1));
-    let repaired = CaState::repaired(new.clone(), [old.clone(), old.clone()], at(1));
-    let mut secret = Stored::new(&repaired);
-    let state = secret.state();
-    assert_eq!(state.retired.len(), 1);
-    assert_eq!(state.trust().bundle.certificates().len(), 2);
-    // It signs nothing before it is trusted, and the old one stays until then at least.
-    assert_eq!(plan(&state, &settings, &lacking(), at(1)), Step::Adopt);
-    let state = secret.change(|state| state.adopted(&settings));
-    waits(
-        &plan(&state, &settings, &lacking(), at(40)),
-        &Waiting::Objects(vec!["webhook x".to_owned()]),
-    );
-    let state = secret.change(|state| state.proven(at(2)));
-    let due: BTreeSet<_> = [old.fingerprint()].into();
-    assert_eq!(
-        plan(&state, &settings, &holds(), at(31)),
-        Step::Drop(due.into_iter().collect())
-    );
-}
-
-#[test]
-fn a_repair_trusts_nothing_that_somebody_else_put_there() {
-    let (mut secret, settings) = steady();
-    let b = make(&settings, 2, NOW);
-    let state = secret.change(|state| {
-        let started = state.started(b.clone(), Reason::Scheduled, &settings, NOW);
-        started.proven(NOW).switched(&settings, NOW)
-    });
-    let a = state.retired[0].certificate.clone();
-    let b = b.certificate().clone();
-    assert_eq!(
-        TrustBundle::new(still_trusted(&secret.data)),
-        TrustBundle::new([a.clone(), b.clone()])
-    );
-    let other = make(&settings, 9, NOW).certificate().to_pem();
-    secret.set("tls.crt", other.as_bytes());
-    secret.set("ca.crt", other.as_bytes());
-    assert_eq!(still_trusted(&secret.data), [a]);
-    secret.set("ca.crt", format!("{other}{}", b.to_pem()).as_bytes());
-    assert!(still_trusted(&secret.data).contains(&b));
-    // Without a record nobody can tell them apart.
-    secret.set("authority.json", b"{");
-    assert_eq!(
-        TrustBundle::new(still_trusted(&secret.data))
-            .certificates()
-            .len(),
-        3
-    );
 }
 
 #[test]
