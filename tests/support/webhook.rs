@@ -7,11 +7,11 @@
 //! | `/convert` | renames `spec.host` (v1beta1) to `spec.hostname` (v1) and back |
 //! | `/apis/GROUP/VERSION` | answers discovery as an aggregated API server does |
 //!
-//! It reads `tls.crt` and `tls.key` anew at each connection and serves one request on
-//! each, so that a rotation shows in the very next request.
+//! It reads `tls.crt` and `tls.key` anew, of one directory, at each connection and serves
+//! one request on each, so that a rotation shows in the very next request.
 
 use std::{
-    io,
+    fs, io,
     net::{SocketAddr, TcpListener},
     path::Path,
     sync::{Arc, Mutex},
@@ -167,7 +167,12 @@ async fn serve_connection(
         .map_err(io::Error::other)
 }
 
+/// Where the files are is resolved once, so that a pair written between the two reads
+/// does not give the certificate of the one and the key of the other.
 fn load(cert_dir: &Path) -> Result<(ServerConfig, CertificateDer<'static>), String> {
+    let resolved =
+        fs::canonicalize(cert_dir.join("tls.crt")).map_err(|error| format!("tls.crt: {error}"))?;
+    let cert_dir = resolved.parent().unwrap_or(cert_dir);
     let chain = CertificateDer::pem_file_iter(cert_dir.join("tls.crt"))
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|error| format!("tls.crt: {error}"))?;
