@@ -190,7 +190,7 @@ impl fmt::Display for Happening {
             }
             Self::NothingGained { not_after } => write!(
                 f,
-                "the signer's new certificate is due for renewal as soon as it is there (it ends at {}): its CA ends, or it grants too short a life",
+                "the new certificate is due for renewal as soon as it is there (it ends at {}): the CA ends, the signer grants too short a life, or the clock here is ahead of the signer's",
                 instant(*not_after)
             ),
             Self::TrustUnreadable { why } => {

@@ -1,11 +1,11 @@
 //! Signers that do not answer, refuse, or go away; and API servers that do.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::{
     World,
     files::LIMIT,
-    support::{self, ControlPlane},
+    support::{self, Clock, ControlPlane, Process},
     world::{address, get, metric, until},
 };
 
@@ -94,6 +94,35 @@ fn an_api_server_that_goes_away_and_comes_back_delays_a_renewal() {
         world.next_serial(&first);
         world.assert_good();
         assert!(process.is_running());
+    });
+}
+
+#[test]
+fn a_clock_ahead_by_nearly_a_certificates_life_asks_no_more_than_twice_a_second() {
+    support::run(async {
+        let world = World::new("ahead", KEEP).await;
+        let _signer = world.signs("--validity 20s");
+        let clock = Clock::new();
+        // Whatever comes ends in less than two seconds by this clock.
+        clock.set(18_500);
+        let mut command = world.command(KEEP);
+        clock.rule(&mut command);
+        let mut process = Process::spawn(command);
+        process.wait_for("wrote a new pair", LIMIT);
+        let issued = |process: &Process| process.stderr().matches("wrote a new pair").count();
+        let (before, started) = (issued(&process), Instant::now());
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        let (more, seconds) = (issued(&process) - before, started.elapsed().as_secs_f64());
+        assert!(
+            more >= 1 && more as f64 <= 2.0 * seconds,
+            "{more} in {seconds} s"
+        );
+        println!("{more} in {seconds:.1} s");
+        clock.set(0);
+        let serial = world.serial();
+        world.next_serial(&serial);
+        world.assert_good();
+        process.terminate(LIMIT);
     });
 }
 
