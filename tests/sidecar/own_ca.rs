@@ -177,7 +177,7 @@ fn objects_that_take_longer_to_read_than_a_certificate_lives_delay_none() {
 #[test]
 fn through_a_rotation_of_the_ca_no_request_fails() {
     support::run(async {
-        let options = format!("{OWN} --webhook %N --validity 6s --ca-validity 18s");
+        let options = format!("{OWN} --webhook %N --validity 9s --ca-validity 27s");
         let world = World::new("rotates", &options).await;
         let client = world.cluster.admin_client().await;
         let port = support::service_port();
