@@ -139,3 +139,68 @@ fn the_architecture_document_names_every_module() {
         }
     }
 }
+
+/// A name that nothing has any more would put nothing anywhere, and nobody would see it.
+#[test]
+fn the_linkers_layout_names_what_there_is() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let layout = fs::read_to_string(root.join("scripts/layout.ld")).unwrap();
+    let lock = fs::read_to_string(root.join("Cargo.lock")).unwrap();
+    let (_, seldom) = layout.split_once(".text.seldom :").unwrap();
+    let mut checked = 0;
+    for line in seldom.lines() {
+        let patterns = line.trim().strip_prefix("*(").unwrap_or_default();
+        let mut patterns = patterns.trim_end_matches(')').split_whitespace().peekable();
+        while let Some(pattern) = patterns.next() {
+            let name = pattern.strip_prefix(".text.*").unwrap();
+            if !name.starts_with(|c: char| c.is_ascii_digit()) {
+                continue;
+            }
+            let path = parts_of(name.trim_end_matches(['?', '*']));
+            assert!(is_there(&path, &lock), "scripts/layout.ld: {line}");
+            // Its other spelling is of the same.
+            if let Some(other) = patterns.peek().filter(|other| other.contains("..")) {
+                assert!(
+                    other.contains(&path.join("..")),
+                    "scripts/layout.ld: {line}"
+                );
+            }
+            checked += 1;
+        }
+    }
+    assert!(checked > 40, "{checked}");
+}
+
+fn is_there(path: &[&str], lock: &str) -> bool {
+    let is_locked = |name: &str| lock.contains(&format!("name = \"{name}\"\n"));
+    match path {
+        ["certtool", module] => is_module(&source_root(), module),
+        ["certtool", parent, module] => is_module(&source_root().join(parent), module),
+        ["cli", module] => is_module(&source_root().join("cli"), module),
+        // Of rustls-webpki, and of the standard library.
+        [
+            "webpki" | "addr2line" | "fmt" | "gimli" | "miniz_oxide" | "rustc_demangle" | "sort",
+            ..,
+        ] => true,
+        [name, ..] => is_locked(name) || is_locked(&name.replace('_', "-")),
+        [] => false,
+    }
+}
+
+fn is_module(parent: &Path, name: &str) -> bool {
+    parent.join(name).is_dir() || parent.join(format!("{name}.rs")).is_file()
+}
+
+/// `3cli6inject`: each part has its length in front.
+fn parts_of(mut symbol: &str) -> Vec<&str> {
+    let mut parts = Vec::new();
+    while let Some(end) = symbol.find(|c: char| !c.is_ascii_digit()) {
+        let (length, rest) = symbol.split_at(end);
+        let length: usize = length.parse().unwrap();
+        let (part, rest) = rest.split_at(length);
+        parts.push(part);
+        symbol = rest;
+    }
+    assert!(symbol.is_empty(), "{symbol}");
+    parts
+}
