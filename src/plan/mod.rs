@@ -2,20 +2,26 @@
 
 mod accept;
 mod ca_bundle;
+mod existing;
+#[cfg(test)]
+mod fixtures;
 mod jitter;
 mod leaf;
 mod names;
 mod reach;
+mod reason;
 mod renewal;
 mod serving;
 mod sign;
 
 pub use accept::{Asked, Unacceptable, accept};
 pub use ca_bundle::{BundleMode, BundlePlan, UnknownMode, plan_bundle, plan_client_config};
+pub use existing::Existing;
 pub use jitter::{Seed, pause_after};
-pub use leaf::{Existing, LeafPlan, Reason, Wanted, plan_leaf};
+pub use leaf::{LeafPlan, Wanted, plan_leaf};
 pub use names::{NameSources, collect_names};
 pub use reach::{LocalAddress, Surroundings, candidates};
+pub use reason::Reason;
 pub use renewal::{Desired, LeafRecord, RENEW_ANNOTATION, Renewal, plan_renewal};
 pub use serving::{Holder, ServingPlan, holder, plan_serving};
 pub use sign::{Unsignable, grant, grant_as_controller_manager, lifetime};

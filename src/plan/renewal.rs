@@ -3,7 +3,9 @@
 use time::OffsetDateTime;
 
 use super::Seed;
-use super::leaf::{Existing, Reason, is_of};
+use super::existing::Existing;
+use super::leaf::is_of;
+use super::reason::Reason;
 use crate::pki::{
     BACKDATE, Certificate, KeyAlgorithm, San, TrustBundle, Usage, Validity, verify_server,
 };
@@ -67,15 +69,9 @@ pub fn plan_renewal(
     trust: Option<&TrustBundle>,
     now: OffsetDateTime,
 ) -> Renewal {
-    let (leaf, intermediates, key, bundle) = match existing {
-        Existing::Nothing => return Renewal::Renew(Reason::Missing),
-        Existing::Unusable(why) => return Renewal::Renew(Reason::Unusable(why.clone())),
-        Existing::Pair {
-            leaf,
-            intermediates,
-            key,
-            bundle,
-        } => (leaf, intermediates, key, bundle),
+    let (leaf, intermediates, key, bundle) = match existing.parts() {
+        Ok(parts) => parts,
+        Err(reason) => return Renewal::Renew(reason),
     };
     if leaf.public_key != *key.public_key() {
         return Renewal::Renew(Reason::KeyMismatch);
@@ -84,13 +80,8 @@ pub fn plan_renewal(
         return Renewal::Renew(reason);
     }
     let names = &desired.names;
-    let missing: Vec<San> = names
-        .iter()
-        .filter(|name| !leaf.covers(name))
-        .cloned()
-        .collect();
-    if !missing.is_empty() {
-        return Renewal::Renew(Reason::NamesMissing(missing));
+    if let Some(missing) = Reason::names_missing(leaf, names) {
+        return Renewal::Renew(missing);
     }
     let more = leaf.names.iter().filter(|name| !names.contains(name));
     let more: Vec<San> = more.cloned().collect();
@@ -120,7 +111,7 @@ pub fn plan_renewal(
     }
     let due = asked.map_or(due, |asked| asked.min(due));
     match trust {
-        Some(trust) if bundle.as_ref() != Some(trust) => Renewal::Rewrite,
+        Some(trust) if bundle != Some(trust) => Renewal::Rewrite,
         _ => Renewal::Keep { due },
     }
 }
@@ -191,47 +182,10 @@ fn life_begins(validity: &Validity, record: Option<&LeafRecord>) -> OffsetDateTi
 #[cfg(test)]
 mod tests {
     use time::Duration;
-    use time::macros::datetime;
 
     use super::*;
-    use crate::pki::{
-        Authority, CaSpec, DistinguishedName, Grant, Lifetime, NameConstraints, PrivateKey, Serial,
-    };
-
-    const NOW: OffsetDateTime = datetime!(2026-11-21 12:00 UTC);
-
-    fn ca(name: &str, life: Duration) -> Authority {
-        let spec = CaSpec {
-            subject: DistinguishedName::common_name_only(name),
-            validity: Lifetime::of(life).starting(NOW),
-            path_length: Some(0),
-            name_constraints: NameConstraints::default(),
-        };
-        let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
-        Authority::self_signed(&spec, key, Serial::from_random([7; 20])).unwrap()
-    }
-
-    fn trust(ca: &Authority) -> TrustBundle {
-        TrustBundle::new([ca.trust_anchor().clone()])
-    }
-
-    fn names(names: &[&str]) -> Vec<San> {
-        let dns = names.iter().map(|name| San::Dns((*name).to_owned()));
-        dns.collect()
-    }
-
-    fn pair(ca: &Authority, of: &[&str], lifetime: Lifetime) -> Existing {
-        let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
-        let grant = Grant::serving(None, names(of), lifetime.starting(NOW));
-        let serial = Serial::from_random([9; 20]);
-        let leaf = ca.issue(key.public_key(), &grant, NOW, serial).unwrap();
-        Existing::Pair {
-            leaf: Box::new(leaf),
-            intermediates: vec![],
-            key: Box::new(key),
-            bundle: Some(trust(ca)),
-        }
-    }
+    use crate::pki::Lifetime;
+    use crate::plan::fixtures::{NOW, ca, names, pair, trust};
 
     fn desired(of: &[&str]) -> Desired {
         Desired {

@@ -2,7 +2,9 @@
 
 use time::OffsetDateTime;
 
-use super::leaf::{Existing, LeafPlan, Reason, Wanted, plan_leaf};
+use super::existing::Existing;
+use super::leaf::{LeafPlan, Wanted, plan_leaf};
+use super::reason::Reason;
 use crate::pki::Authority;
 
 /// What to do about a pair that belongs into several places.
@@ -69,49 +71,25 @@ pub fn holder(existing: &Existing, empty: bool, marked: bool, authority: &Author
 #[cfg(test)]
 mod tests {
     use time::Duration;
-    use time::macros::datetime;
 
     use super::*;
-    use crate::pki::{
-        CaSpec, DistinguishedName, Grant, KeyAlgorithm, Lifetime, NameConstraints, PrivateKey, San,
-        Serial, TrustBundle,
-    };
+    use crate::pki::{KeyAlgorithm, Lifetime, PrivateKey};
+    use crate::plan::fixtures::{self, NOW, names};
 
-    const NOW: OffsetDateTime = datetime!(2026-11-21 12:00 UTC);
+    const NAME: &str = "hook.shop.svc";
 
-    fn authority(name: &str) -> Authority {
-        let spec = CaSpec {
-            subject: DistinguishedName::common_name_only(name),
-            validity: Lifetime::of(Duration::days(3650)).starting(NOW),
-            path_length: Some(0),
-            name_constraints: NameConstraints::default(),
-        };
-        let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
-        Authority::self_signed(&spec, key, Serial::from_random([7; 20])).unwrap()
+    fn ca(name: &str) -> Authority {
+        fixtures::ca(name, Duration::days(3650))
     }
 
     fn pair(ca: &Authority) -> Existing {
-        let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
-        let validity = Lifetime::of(Duration::days(30)).starting(NOW);
-        let grant = Grant::serving(None, vec![name()], validity);
-        let serial = Serial::from_random([8; 20]);
-        let leaf = ca.issue(key.public_key(), &grant, NOW, serial).unwrap();
-        Existing::Pair {
-            leaf: Box::new(leaf),
-            intermediates: Vec::new(),
-            key: Box::new(key),
-            bundle: Some(TrustBundle::new([ca.trust_anchor().clone()])),
-        }
-    }
-
-    fn name() -> San {
-        San::Dns("hook.shop.svc".to_owned())
+        fixtures::pair(ca, &[NAME], Lifetime::of(Duration::days(30)))
     }
 
     #[test]
     fn the_first_good_pair_is_kept_and_a_new_one_has_the_first_reason() {
-        let (ca, other) = (authority("ours"), authority("theirs"));
-        let names = [name()];
+        let (ca, other) = (ca("ours"), ca("theirs"));
+        let names = names(&[NAME]);
         let wanted = Wanted {
             names: &names,
             algorithm: None,
@@ -131,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_secret_is_ours_by_its_mark_or_by_its_signature_and_a_ca_never_is() {
-        let (ca, other) = (authority("ours"), authority("theirs"));
+        let (ca, other) = (ca("ours"), ca("theirs"));
         assert_eq!(holder(&pair(&ca), false, false, &ca), Holder::Us);
         assert_eq!(holder(&pair(&other), false, true, &ca), Holder::Us);
         assert_eq!(
