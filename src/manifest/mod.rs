@@ -16,7 +16,6 @@ mod edit;
 mod error;
 mod inject;
 mod json;
-mod outline;
 mod read;
 mod scalar;
 mod services;

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ops::Range;
 
-use super::tree::{Content, NodeId, Style, Tree};
+use crate::manifest::tree::{Content, NodeId, Style, Tree};
 
 /// Builds a tree from what stands at which column.
 #[derive(Debug)]
