@@ -22,7 +22,6 @@ mod services;
 mod skeleton;
 mod split;
 mod tree;
-mod verify;
 mod yaml;
 
 pub use self::edit::Edit;

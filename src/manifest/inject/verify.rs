@@ -6,11 +6,11 @@
 
 use serde_json::Value;
 
-use super::inject::{Wish, Wishes};
-use super::read::load_text;
-use super::skeleton::Sketch;
-use super::tree::{Content, NodeId, Tree};
+use super::wishes::{Wish, Wishes};
 use crate::injectable::CaBundle;
+use crate::manifest::read::load_text;
+use crate::manifest::skeleton::Sketch;
+use crate::manifest::tree::{Content, NodeId, Tree};
 
 const CHANGED: &str = "something beside the caBundles changed";
 const OTHER_BUNDLE: &str = "a caBundle is not the new one";
