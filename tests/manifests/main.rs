@@ -31,6 +31,7 @@ mod replicas;
 mod rights;
 mod security;
 mod sidecar;
+mod waiting;
 
 use std::time::Duration;
 

@@ -22,6 +22,7 @@ use crate::{
     replicas::Replicas,
     sidecar,
     support::{self, ControlPlane, Options},
+    waiting::decode,
 };
 
 /// Of so many creations one is converted, which takes five calls beside the two for admission:
@@ -83,7 +84,7 @@ impl Trust<'_> {
         let (namespace, secret) = self.secret.split_once('/').unwrap();
         let words = ["get", "secret", secret, "-n", namespace, "-o", &path];
         let pem = self.project.cluster().kubectl(&words);
-        String::from_utf8(controller::decode(&pem)).unwrap()
+        String::from_utf8(decode(&pem)).unwrap()
     }
 
     /// The CA that signs.
@@ -103,7 +104,7 @@ impl Trust<'_> {
             let webhook = &item["webhooks"][0]["clientConfig"]["caBundle"];
             let conversion = &item["spec"]["conversion"]["webhook"]["clientConfig"]["caBundle"];
             let bundle = webhook.as_str().or(conversion.as_str());
-            String::from_utf8(controller::decode(bundle.unwrap_or_default())).unwrap()
+            String::from_utf8(decode(bundle.unwrap_or_default())).unwrap()
         };
         list["items"]
             .as_array()

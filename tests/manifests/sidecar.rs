@@ -13,6 +13,7 @@ use crate::{
     project::{Project, copy, repository},
     security::assert_confined,
     support::{self, ControlPlane, Process},
+    waiting::{certificates_in, until_bundle, until_event},
 };
 
 const MANAGER: &str = "operator-controller-manager";
@@ -170,20 +171,14 @@ async fn renews_and_restarts(pod: &Pod, mut sidecar: Process) -> Process {
     sidecar
 }
 
-async fn until_event(project: &Project, pod: &Pod, reason: &str) {
-    support::eventually(LIMIT, || async {
-        let words = ["get", "events", "-n", operator::NAMESPACE, "-o", "json"];
-        let list: Value = serde_json::from_str(&project.cluster().kubectl(&words)).unwrap();
-        let mut events = list["items"].as_array().unwrap().iter();
-        let found = events.any(|event| {
-            event["reason"] == reason
-                && event["involvedObject"]["uid"] == pod.object["metadata"]["uid"]
-        });
-        found
-            .then_some(())
-            .ok_or_else(|| format!("no {reason}: {list}"))
-    })
-    .await;
+async fn event(project: &Project, pod: &Pod, reason: &str) {
+    let uid = pod.object["metadata"]["uid"].as_str().unwrap();
+    let (cluster, namespace) = (project.cluster(), operator::NAMESPACE);
+    until_event(cluster, namespace, reason, ("uid", uid)).await;
+}
+
+fn validating_object() -> String {
+    format!("validatingwebhookconfiguration/{}", operator::VALIDATING)
 }
 
 fn account<'a>(project: &'a Project, pod: &Pod) -> Account<'a> {
@@ -195,13 +190,6 @@ fn account<'a>(project: &'a Project, pod: &Pod) -> Account<'a> {
     }
 }
 
-fn certificates_in(project: &Project, kind: &str, name: &str, path: &str) -> usize {
-    let path = format!("jsonpath={{{path}}}");
-    let bundle = project.cluster().kubectl(&["get", kind, name, "-o", &path]);
-    let bundle = String::from_utf8(controller::decode(&bundle)).unwrap();
-    bundle.matches("BEGIN CERTIFICATE").count()
-}
-
 #[test]
 fn with_a_ca_of_its_own_the_project_works_with_the_rights_it_needs_and_no_more() {
     support::run_within(Duration::from_secs(240), async {
@@ -211,7 +199,7 @@ fn with_a_ca_of_its_own_the_project_works_with_the_rights_it_needs_and_no_more()
         let (sidecar, manager) = start(&pod, &[]).await;
         project.works().await;
         let sidecar = renews_and_restarts(&pod, sidecar).await;
-        until_event(&project, &pod, "CertificateIssued").await;
+        event(&project, &pod, "CertificateIssued").await;
         project.works().await;
 
         // The next CA is in every bundle before it signs.
@@ -230,13 +218,8 @@ fn with_a_ca_of_its_own_the_project_works_with_the_rights_it_needs_and_no_more()
                 ".spec.conversion.webhook.clientConfig.caBundle",
             ),
         ] {
-            support::eventually(LIMIT, || async {
-                match certificates_in(&project, kind, name, path) {
-                    2 => Ok(()),
-                    other => Err(format!("{other} CAs in {kind}")),
-                }
-            })
-            .await;
+            let object = format!("{kind}/{name}");
+            until_bundle(project.cluster(), &object, path, 2).await;
         }
         project.works().await;
         account(&project, &pod).has_what_it_needs_and_no_more();
@@ -254,14 +237,7 @@ fn the_readme_adds_it_in_ten_lines() {
         let pod = deploy(&project).await;
         let (_sidecar, _manager) = start(&pod, &[]).await;
         let client = ".webhooks[0].clientConfig.caBundle";
-        support::eventually(LIMIT, || async {
-            let kind = "validatingwebhookconfiguration";
-            match certificates_in(&project, kind, operator::VALIDATING, client) {
-                1 => Ok(()),
-                _ => Err("no caBundle".to_owned()),
-            }
-        })
-        .await;
+        until_bundle(project.cluster(), &validating_object(), client, 1).await;
         assert_eq!(account(&project, &pod).denied(), BTreeSet::new());
     });
 }
@@ -294,7 +270,7 @@ fn with_the_controllers_signer_the_project_works_with_the_rights_it_needs_and_no
         // The controller puts its CA into them by itself.
         project.works().await;
         let sidecar = renews_and_restarts(&pod, sidecar).await;
-        until_event(&project, &pod, "CertificateIssued").await;
+        event(&project, &pod, "CertificateIssued").await;
         project.works().await;
         account(&project, &pod).has_what_it_needs_and_no_more();
         drop((sidecar, manager, signing));
@@ -360,8 +336,7 @@ fn in_an_older_project_without_defaulting_the_ca_rotates_all_the_same() {
         sidecar.wait_for("waiting for webhooks that do not exist yet", LIMIT);
         sidecar.wait_for("the next CA signs from now on", LIMIT);
         let client = ".webhooks[0].clientConfig.caBundle";
-        let kind = "validatingwebhookconfiguration";
-        assert!(certificates_in(&project, kind, operator::VALIDATING, client) >= 2);
+        assert!(certificates_in(project.cluster(), &validating_object(), client) >= 2);
         assert_eq!(account(&project, &pod).denied(), BTreeSet::new());
     });
 }
