@@ -2,18 +2,16 @@
 
 use time::{Duration, OffsetDateTime};
 
-/// After so many failures, until then.
+/// Not before then.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Retry {
-    pub(super) failures: u32,
     set: OffsetDateTime,
     pub(super) until: OffsetDateTime,
 }
 
 impl Retry {
-    pub(super) fn after(failures: u32, pause: Duration, now: OffsetDateTime) -> Self {
+    pub(super) fn after(pause: Duration, now: OffsetDateTime) -> Self {
         Self {
-            failures,
             set: now,
             until: now + pause,
         }

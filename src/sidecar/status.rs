@@ -251,8 +251,7 @@ impl Shared {
         self.state().problem = Some(failure.to_string());
     }
 
-    pub(super) fn reloaded(&self, worked: bool) {
-        let reason = if worked { "Told" } else { "Failed" };
+    pub(super) fn reloaded(&self, reason: &'static str) {
         self.metrics.reloads.get_or_create(&Why { reason }).inc();
     }
 

@@ -11,12 +11,12 @@ use super::disk::{Disk, Look};
 use super::failure::Failure;
 use super::happening::{Happening, Observer};
 use super::issuer::{Issuer, Order};
-use super::reload::Told;
+use super::reload::{Telling, Told};
 use super::retry::Retry;
 use super::served::Expected;
 use super::source::Source;
 use super::status::Shared;
-use super::{Config, Outcome, Reload};
+use super::{Config, Outcome};
 use crate::plan::{Desired, Existing, Reason, Renewal, pause_after, plan_renewal};
 use crate::store;
 
@@ -25,7 +25,7 @@ pub(super) struct Turn {
     desired: Desired,
     source: Source,
     disk: Disk,
-    server: Option<Reload>,
+    server: Option<Telling>,
     shared: Arc<Shared>,
     observer: Observer,
     /// Renewals that were asked for and done.
@@ -36,6 +36,7 @@ pub(super) struct Turn {
     failures: u32,
     in_vain: u32,
     reload: Option<Retry>,
+    reload_failures: u32,
     is_new: bool,
     /// Whether the last turn ended with a good pair on disk.
     is_settled: bool,
@@ -62,7 +63,7 @@ impl Turn {
             },
             source,
             disk: Disk::new(config.dir, config.force, expect),
-            server: config.reload,
+            server: config.reload.map(Telling::new),
             asked: shared.asked(),
             shared,
             observer,
@@ -71,6 +72,7 @@ impl Turn {
             failures: 0,
             in_vain: 0,
             reload: None,
+            reload_failures: 0,
             is_new: false,
             is_settled: false,
             last_failure: None,
@@ -132,7 +134,7 @@ impl Turn {
             self.because = Some(Reason::Asked);
             self.retry = None;
         }
-        self.reload_again(now).await;
+        self.hear_server(now);
         if let Some(retry) = self.blocked_disk(now) {
             return retry.until;
         }
@@ -287,17 +289,12 @@ impl Turn {
         };
         let now = OffsetDateTime::now_utc();
         match written {
-            Ok(()) => self.succeed(reason, started, now).await,
+            Ok(()) => self.succeed(reason, started, now),
             Err(failure) => self.fail(failure, now),
         }
     }
 
-    async fn succeed(
-        &mut self,
-        reason: Reason,
-        started: Instant,
-        now: OffsetDateTime,
-    ) -> OffsetDateTime {
+    fn succeed(&mut self, reason: Reason, started: Instant, now: OffsetDateTime) -> OffsetDateTime {
         self.is_new = true;
         self.is_settled = true;
         self.failures = 0;
@@ -325,8 +322,8 @@ impl Turn {
                 self.in_vain = 0;
             }
         }
-        self.reload = None;
-        self.tell_server(now, 0).await;
+        self.reload_failures = 0;
+        self.tell_server();
         self.retry.map_or(due, |retry| retry.until)
     }
 
@@ -354,34 +351,47 @@ impl Turn {
     fn pause(&self, failures: u32, now: OffsetDateTime) -> Retry {
         let remaining = self.remaining(now).unwrap_or_default();
         let pause = pause_after(failures, remaining, self.desired.seed);
-        Retry::after(failures, pause, now)
+        Retry::after(pause, now)
     }
 
-    async fn reload_again(&mut self, now: OffsetDateTime) {
-        if let Some(retry) = self.reload.filter(|retry| retry.is_over(now)) {
-            self.tell_server(now, retry.failures).await;
+    fn tell_server(&mut self) {
+        self.reload = None;
+        if let Some(server) = &mut self.server {
+            let shared = Arc::clone(&self.shared);
+            server.begin(move || shared.wake.notify_one());
         }
     }
 
-    async fn tell_server(&mut self, now: OffsetDateTime, failures: u32) {
-        let Some(server) = &self.server else {
+    /// What became of telling the server, which is tried again if it failed.
+    fn hear_server(&mut self, now: OffsetDateTime) {
+        let Some(told) = self.server.as_mut().and_then(Telling::ended) else {
+            if self.reload.is_some_and(|retry| retry.is_over(now)) {
+                self.tell_server();
+            }
             return;
         };
-        let told = server.tell().await;
-        self.shared.reloaded(told.is_ok());
+        self.shared.reloaded(match &told {
+            Ok(Told::Yes(_)) => "Told",
+            Ok(Told::NobodyThere(_)) => "NobodyThere",
+            Err(_) => "Failed",
+        });
         match told {
             Ok(told) => {
                 let how = match told {
                     Told::Yes(how) => how,
                     Told::NobodyThere(why) => format!("not needed, {why}"),
                 };
-                self.reload = None;
+                self.reload_failures = 0;
                 self.tell(&Happening::Reloaded { how });
             }
             Err(why) => {
-                self.reload = Some(self.pause(failures + 1, now));
+                self.reload_failures += 1;
+                self.reload = Some(self.pause(self.reload_failures, now));
                 self.tell(&Happening::ReloadFailed { why });
             }
+        }
+        if self.server.as_ref().is_some_and(Telling::is_outdated) {
+            self.tell_server();
         }
     }
 }
