@@ -37,6 +37,8 @@ pub(super) struct Turn {
     in_vain: u32,
     reload: Option<Retry>,
     reload_failures: u32,
+    /// What was issued and is not written yet: why it was asked for, and when.
+    unwritten: Option<(Reason, Instant)>,
     is_new: bool,
     /// Whether the last turn ended with a good pair on disk.
     is_settled: bool,
@@ -73,6 +75,7 @@ impl Turn {
             in_vain: 0,
             reload: None,
             reload_failures: 0,
+            unwritten: None,
             is_new: false,
             is_settled: false,
             last_failure: None,
@@ -141,6 +144,9 @@ impl Turn {
         if self.disk.differs() && self.disk.usable(now).is_some() {
             match self.disk.write() {
                 Ok(()) => {
+                    if let Some((reason, started)) = self.unwritten.take() {
+                        return self.succeed(reason, started, now);
+                    }
                     self.show(now);
                     self.tell(&Happening::Restored);
                 }
@@ -283,6 +289,7 @@ impl Turn {
             Ok(Some(held)) => {
                 self.disk.hold(held);
                 self.because = None;
+                self.unwritten = Some((reason.clone(), started));
                 self.disk.write().map_err(Failure::from)
             }
             Err(failure) => Err(failure),
@@ -295,6 +302,7 @@ impl Turn {
     }
 
     fn succeed(&mut self, reason: Reason, started: Instant, now: OffsetDateTime) -> OffsetDateTime {
+        self.unwritten = None;
         self.is_new = true;
         self.is_settled = true;
         self.failures = 0;

@@ -1,8 +1,13 @@
 //! The certificate directory: foreign files, no rights, another file system, a disk that is full.
 
-use std::{fs, os::unix::fs::symlink};
+use std::{fs, os::unix::fs::symlink, process::Command};
 
-use crate::{World, files::LIMIT, support};
+use crate::{
+    World,
+    files::LIMIT,
+    support,
+    world::{address, metric, until},
+};
 
 const KEEP: &str = "--service hook.%N --cert-dir serving --signer %S";
 
@@ -89,4 +94,60 @@ fn a_directory_on_another_file_system_is_as_good() {
         world.next_serial(&serial);
         world.assert_good();
     });
+}
+
+#[test]
+fn a_pair_that_could_be_written_only_later_is_a_new_pair_and_the_server_is_told() {
+    support::run(async {
+        let world = World::new("later", KEEP).await;
+        let _signer = world.signs("--validity 1h");
+        world.run(&format!("--once {KEEP}")).done();
+        let serial = world.serial();
+        let words = format!("{KEEP} --listen 127.0.0.1:0 --reload-exec");
+        let mut command = world.command(&words);
+        command.arg(format!("touch {}", world.path("told").display()));
+        let mut process = support::Process::spawn(ignoring_file_sizes(&command));
+        let address = address(&mut process);
+        process.wait_for("the pair on disk is good", LIMIT);
+        limit_file_sizes(&process, "0");
+        process.signal("USR1");
+        process.wait_for("The old pair is kept", LIMIT);
+        limit_file_sizes(&process, "unlimited");
+        world.next_serial(&serial);
+        until(|| world.exists("told").then_some(()));
+        let issued = "certtool_sidecar_certificates_issued_total";
+        assert_eq!(metric(&address, issued), Some(1.0));
+        process.wait_for("wrote a new pair", LIMIT);
+        let said = process.stderr();
+        assert!(!said.contains("another hand"), "{said}");
+        assert_eq!(world.requests().len(), 2);
+    });
+}
+
+/// The same command, for which a file that grows too large is an error and no signal.
+fn ignoring_file_sizes(command: &Command) -> Command {
+    let mut ignoring = Command::new("env");
+    ignoring
+        .arg("--ignore-signal=XFSZ")
+        .arg(command.get_program())
+        .args(command.get_args());
+    if let Some(dir) = command.get_current_dir() {
+        ignoring.current_dir(dir);
+    }
+    for (key, value) in command.get_envs() {
+        match value {
+            Some(value) => ignoring.env(key, value),
+            None => ignoring.env_remove(key),
+        };
+    }
+    ignoring
+}
+
+/// What a full disk does, to one process alone.
+fn limit_file_sizes(process: &support::Process, limit: &str) {
+    let status = Command::new("prlimit")
+        .arg(format!("--pid={}", process.id()))
+        .arg(format!("--fsize={limit}:unlimited"))
+        .status();
+    assert!(status.unwrap().success());
 }
