@@ -3,8 +3,6 @@
 //! What is held was issued for this process or found when it started; another hand's change
 //! never replaces it.
 
-use std::path::Path;
-
 use time::OffsetDateTime;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -61,8 +59,8 @@ impl Disk {
         }
     }
 
-    pub(super) fn path(&self) -> &Path {
-        self.dir.path()
+    pub(super) fn dir(&self) -> &CertDir {
+        &self.dir
     }
 
     /// Whether pairs can be written here at all.

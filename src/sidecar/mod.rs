@@ -51,7 +51,7 @@ mod turn;
 
 use std::future::Future;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use time::OffsetDateTime;
@@ -76,7 +76,7 @@ use crate::cluster::Cluster;
 use crate::pki::{KeyAlgorithm, San};
 use crate::plan::Seed;
 use crate::serve;
-use crate::store::{self, CertDir, DirWatch, Force};
+use crate::store::{self, CertDir, DirWatch, Force, Stamp};
 
 /// How often the loop looks at the clock and at the directory: three `stat`s.
 const TICK: Duration = Duration::from_secs(2);
@@ -301,7 +301,17 @@ impl Sidecar {
 /// Turn after turn, for ever.
 async fn keep_turning(mut turn: Turn, shared: Arc<Shared>) {
     let waker = Arc::clone(&shared);
-    let mut files = DirWatch::start(turn.path(), move || waker.wake.notify_one());
+    // Something else in the directory may be written to all the time, and whoever is woken breaks off
+    // what is waited for.
+    let (dir, seen) = (turn.dir().clone(), Mutex::new(Stamp::default()));
+    let mut files = DirWatch::start(dir.path().to_owned(), move || {
+        let now = dir.stamp();
+        let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if *seen != now {
+            *seen = now;
+            waker.wake.notify_one();
+        }
+    });
     loop {
         let now = OffsetDateTime::now_utc();
         shared.turned(now);

@@ -1,6 +1,5 @@
 //! One turn of the loop: look, decide, act.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use time::OffsetDateTime;
@@ -18,7 +17,7 @@ use super::source::Source;
 use super::status::Shared;
 use super::{Config, Outcome};
 use crate::plan::{Desired, Existing, Reason, Renewal, pause_after, plan_renewal};
-use crate::store;
+use crate::store::{self, CertDir};
 
 /// The state of the loop.
 pub(super) struct Turn {
@@ -87,8 +86,8 @@ impl Turn {
         self.source.due()
     }
 
-    pub(super) fn path(&self) -> &Path {
-        self.disk.path()
+    pub(super) fn dir(&self) -> &CertDir {
+        self.disk.dir()
     }
 
     /// Whether pairs can be written here at all.

@@ -1,11 +1,25 @@
 //! The certificate directory: foreign files, no rights, another file system, a disk that is full.
 
-use std::{fs, os::unix::fs::symlink, process::Command};
+use std::{
+    fs,
+    io::Write,
+    os::unix::fs::symlink,
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
 
 use crate::{
     World,
     files::LIMIT,
-    support,
+    support::{
+        self,
+        meddler::{Event, Meddler},
+    },
     world::{address, metric, until},
 };
 
@@ -121,6 +135,35 @@ fn a_pair_that_could_be_written_only_later_is_a_new_pair_and_the_server_is_told(
         let said = process.stderr();
         assert!(!said.contains("another hand"), "{said}");
         assert_eq!(world.requests().len(), 2);
+    });
+}
+
+#[test]
+fn a_file_beside_the_pair_that_is_written_to_all_the_time_delays_no_certificate() {
+    support::run(async {
+        let mut world = World::new("busy", KEEP).await;
+        world.write("serving/log", "");
+        let log = world.path("serving/log");
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let writer = thread::spawn(move || {
+            let mut log = fs::OpenOptions::new().append(true).open(log).unwrap();
+            while !stopped.load(Ordering::Relaxed) {
+                log.write_all(b"x").unwrap();
+                thread::sleep(Duration::from_micros(100));
+            }
+        });
+        let path = "certificatesigningrequests/";
+        let delays = Event::Delays(Duration::from_millis(100));
+        let meddler = Meddler::on(world.cluster, world.home(), "GET", path, delays);
+        world.kubeconfig = meddler.kubeconfig();
+        let _process = world.start(KEEP);
+        let _signer = world.signs("--validity 1h");
+        let started = Instant::now();
+        world.next_serial("");
+        assert!(started.elapsed() < Duration::from_secs(20));
+        stop.store(true, Ordering::Relaxed);
+        writer.join().unwrap();
     });
 }
 
