@@ -101,12 +101,14 @@ impl Disk {
             return Look::Same;
         }
         let contents = self.dir.read();
-        self.stamp = Some(stamp);
+        let was_written = self.stamp.replace(stamp).is_none();
         let found = match contents {
             // What is somebody else's is replaced if that is forced, and never served as ours.
             Ok(Contents::Pair { pair, origin }) => (origin == Origin::Ours).then_some(pair),
             Ok(Contents::Empty | Contents::Half { .. }) | Err(_) => None,
         };
+        // What was just written has the rights that this file system gives.
+        let has_rights = was_written || self.dir.guards_key();
         match (&self.held, found) {
             (None, Some(pair)) => {
                 let held = Held::of(pair, held::read_note(&self.dir));
@@ -116,7 +118,7 @@ impl Disk {
                 Look::Same
             }
             (None, None) => Look::Same,
-            (Some(held), found) if found.as_ref() == Some(&held.pair) => {
+            (Some(held), found) if found.as_ref() == Some(&held.pair) && has_rights => {
                 self.differs = false;
                 self.not_after = held.leaf().map(|leaf| leaf.validity.not_after);
                 Look::AsHeld

@@ -132,6 +132,17 @@ impl CertDir {
         })
     }
 
+    /// Whether the key's mode lets in whom it should, and nobody else but a group: a volume with an
+    /// `fsGroup` gives that its rights. Without a key there is nobody to let in.
+    #[must_use]
+    pub fn guards_key(&self) -> bool {
+        let wanted = self.access.key_mode();
+        fs::metadata(self.path.join(KEY)).map_or(true, |meta| {
+            let mode = meta.permissions().mode();
+            mode & wanted == wanted && mode & 0o007 == 0
+        })
+    }
+
     fn read_layout(&self, layout: &Layout) -> Result<Contents, Error> {
         // What the names that are links into `..data` mean: resolved once, here,
         // and never again while the files are read.

@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::Write,
-    os::unix::fs::symlink,
+    os::unix::fs::{PermissionsExt, symlink},
     process::Command,
     sync::{
         Arc,
@@ -164,6 +164,32 @@ fn a_file_beside_the_pair_that_is_written_to_all_the_time_delays_no_certificate(
         assert!(started.elapsed() < Duration::from_secs(20));
         stop.store(true, Ordering::Relaxed);
         writer.join().unwrap();
+    });
+}
+
+#[test]
+fn a_key_that_was_opened_to_others_or_closed_to_its_owner_is_put_right_and_replaced() {
+    support::run(async {
+        let world = World::new("opened", KEEP).await;
+        let _signer = world.signs("--validity 1h");
+        let mut process = world.start(KEEP);
+        let mut serial = world.next_serial("");
+        let key = world.path("serving/tls.key");
+        let open = |mode| fs::set_permissions(&key, fs::Permissions::from_mode(mode)).unwrap();
+        for mode in [0o644, 0o000] {
+            open(mode);
+            serial = world.next_serial(&serial);
+            until(|| (world.mode("serving/tls.key") == 0o600).then_some(()));
+            world.assert_good();
+            process.wait_for("the pair was put back", LIMIT);
+            // Certificates are not issued for each of many changes.
+            thread::sleep(Duration::from_secs(10));
+        }
+        // What a volume with an fsGroup does to its files is nobody's meddling.
+        open(0o660);
+        thread::sleep(Duration::from_secs(3));
+        assert_eq!(world.mode("serving/tls.key"), 0o660);
+        assert_eq!(world.serial(), serial);
     });
 }
 
