@@ -47,6 +47,7 @@ pub(super) struct OwnIssuer {
     waiting: Option<String>,
     missing: Vec<String>,
     told: Option<String>,
+    warned: Vec<String>,
     superseded: Option<(String, OffsetDateTime)>,
     renew: Option<String>,
     /// Whether a tick was broken off for a pair that was about to end. Until there is another pair,
@@ -73,6 +74,7 @@ impl OwnIssuer {
             waiting: None,
             missing: Vec::new(),
             told: None,
+            warned: Vec::new(),
             superseded: None,
             renew: None,
             gave_way: false,
@@ -122,7 +124,7 @@ impl OwnIssuer {
         not_after: Option<OffsetDateTime>,
         share: f64,
         tell: &(dyn Fn(&Happening) + Send + Sync),
-    ) -> Result<(), Failure> {
+    ) -> Result<bool, Failure> {
         let gives_way = self.standing.is_some() && !self.gave_way;
         let Some(not_after) = not_after.filter(|_| gives_way) else {
             self.gave_way = false;
@@ -133,18 +135,19 @@ impl OwnIssuer {
         let left = std::time::Duration::try_from(left).unwrap_or_default();
         let ticked = tokio::time::timeout(left, self.tick(false, tell)).await;
         self.gave_way = ticked.is_err();
-        ticked.unwrap_or(Ok(()))
+        ticked.unwrap_or(Ok(false))
     }
 
-    /// Takes the next step of the CA, if it is time; what there is to tell goes to `tell`.
+    /// Takes the next step of the CA, if it is time; what there is to tell goes to `tell`. Whether
+    /// it was.
     pub(super) async fn tick(
         &mut self,
         at_once: bool,
         tell: &(dyn Fn(&Happening) + Send + Sync),
-    ) -> Result<(), Failure> {
+    ) -> Result<bool, Failure> {
         let now = OffsetDateTime::now_utc();
         if !at_once && !self.is_due(now) {
-            return Ok(());
+            return Ok(false);
         }
         let (objects, cluster) = (&self.objects, &self.cluster);
         let publish = |trust: Option<Trust>| async move {
@@ -157,7 +160,7 @@ impl OwnIssuer {
                 self.next = Some((now, now + pause));
                 self.standing = Some(tick.standing);
                 self.renew = tick.annotations.get(RENEW_ANNOTATION).cloned();
-                Ok(())
+                Ok(true)
             }
             Err(error) => {
                 // Others have a look at it too: not at once again.
@@ -232,8 +235,17 @@ impl OwnIssuer {
             }
             self.told = lacking;
         }
-        for warning in &tick.standing.warnings {
-            note(true, "CaWarning", warning.to_string());
+        let warnings: Vec<String> = tick
+            .standing
+            .warnings
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        if warnings != self.warned {
+            for warning in &warnings {
+                note(true, "CaWarning", format!("Secret {secret}: {warning}"));
+            }
+            self.warned = warnings;
         }
     }
 

@@ -1,7 +1,10 @@
 //! Where pairs come from: the issuer, and what its certificates have to verify with.
 
+use std::time::Duration;
+
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use tokio::time::Instant;
 
 use super::failure::Failure;
 use super::happening::{Happening, Observer};
@@ -13,13 +16,16 @@ use crate::pki::{Certificate, TrustBundle};
 use crate::plan::{Asked, LeafRecord, RENEW_ANNOTATION, Seed, accept};
 use crate::store::Pair;
 
+/// What is wrong is said again so often.
+const REMINDER: Duration = Duration::from_secs(300);
+
 /// The issuer, and the trust bundle.
 #[derive(Debug)]
 pub(super) struct Source {
     issuer: Issuer,
     trust: Trust,
-    /// What was said about the bundle.
-    problem: Option<String>,
+    /// What was said about the bundle or the CA, and when.
+    problem: Option<(String, Instant)>,
     /// An annotation that was said to be none.
     unread: Option<String>,
 }
@@ -79,13 +85,22 @@ impl Source {
             Issuer::Signer(signer) => self.trust.refresh(signer.cluster(), false).await,
         };
         match refreshed {
-            Ok(()) if self.bundle().is_some() => self.problem = None,
-            Ok(()) => {}
+            Ok(true) => self.problem = None,
+            Ok(false) => {}
             Err(failure) => {
                 let why = failure.to_string();
-                if self.problem.as_ref() != Some(&why) {
-                    self.problem = Some(why.clone());
-                    observer(&Happening::TrustUnreadable { why });
+                let is_told =
+                    |(told, at): &(String, Instant)| *told == why && at.elapsed() < REMINDER;
+                if !self.problem.as_ref().is_some_and(is_told) {
+                    self.problem = Some((why.clone(), Instant::now()));
+                    observer(&match &self.issuer {
+                        Issuer::Own(_) => Happening::Note {
+                            is_warning: true,
+                            reason: "CaNotKept",
+                            message: why,
+                        },
+                        Issuer::Signer(_) => Happening::TrustUnreadable { why },
+                    });
                 }
             }
         }

@@ -78,22 +78,22 @@ impl Trust {
     }
 
     /// Reads it again if that was long enough ago, or `at_once`; what was known stays when it
-    /// cannot be read.
+    /// cannot be read. Whether it was.
     pub(super) async fn refresh(
         &mut self,
         cluster: &Cluster,
         at_once: bool,
-    ) -> Result<(), Failure> {
+    ) -> Result<bool, Failure> {
         let is_due = at_once || self.read.is_none_or(|read| read.elapsed() >= PACE);
         if !is_due || !self.is_configured() {
-            return Ok(());
+            return Ok(false);
         }
         self.read = Some(Instant::now());
         if let Some(found) = read(&self.source, cluster).await? {
             self.bundle = Some(found.bundle);
             self.renew = found.renew;
         }
-        Ok(())
+        Ok(true)
     }
 }
 

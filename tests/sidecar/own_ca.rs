@@ -308,3 +308,65 @@ fn missing_rights_are_named_one_by_one() {
         assert_eq!(bundle(&world), world.read("serving/ca.crt"));
     });
 }
+
+#[test]
+fn what_is_wrong_with_the_ca_is_said_once_and_not_at_every_look() {
+    support::run(async {
+        let options = format!("{OWN} --validity 1h --ca-validity 9h");
+        let world = World::new("once-said", &options).await;
+        let mut process = world.start(&options);
+        process.wait_for("wrote a new pair", LIMIT);
+        let (namespace, patch) = (&world.namespace, r#"{"data":{"ca.crt":"Z2FyYmFnZQ=="}}"#);
+        let args = ["patch", "secret", "hook-ca", "-n", namespace, "-p", patch];
+        world.cluster.kubectl(&args);
+        let wrong = "ca.crt does not read";
+        process.wait_for(wrong, LIMIT);
+        tokio::time::sleep(Duration::from_secs(17)).await;
+        let said = process.stderr();
+        assert_eq!(said.matches(wrong).count(), 1, "{said}");
+        assert!(!said.contains("trust bundle"), "{said}");
+        // Another problem is other news.
+        let patch = r#"{"data":{"authority.json":"Z2FyYmFnZQ=="}}"#;
+        let args = ["patch", "secret", "hook-ca", "-n", namespace, "-p", patch];
+        world.cluster.kubectl(&args);
+        process.wait_for("authority.json does not read", LIMIT);
+        process.terminate(LIMIT);
+
+        // A CA that somebody else maintains, and that has ended.
+        world.admin("ca init --out-dir ended --validity 2s").done();
+        for (file, entry) in [("ca.crt", "tls.crt"), ("ca.key", "tls.key")] {
+            let (from, to) = (format!("ended/{file}"), format!("ended/{entry}"));
+            std::fs::copy(world.path(&from), world.path(&to)).unwrap();
+        }
+        let cert = world.path("ended/tls.crt");
+        let key = world.path("ended/tls.key");
+        let args = ["create", "secret", "tls", "ended", "-n", namespace];
+        let files = [
+            format!("--cert={}", cert.display()),
+            format!("--key={}", key.display()),
+        ];
+        let args: Vec<&str> = args
+            .into_iter()
+            .chain(files.iter().map(String::as_str))
+            .collect();
+        world.cluster.kubectl(&args);
+        let annotate = [
+            "annotate",
+            "secret",
+            "ended",
+            "-n",
+            namespace,
+            "cert-manager.io/certificate-name=x",
+        ];
+        world.cluster.kubectl(&annotate);
+        let mut process = {
+            let words = "sidecar --service hook.%N --cert-dir other --ca-secret %N/ended --validity 1h --ca-validity 9h";
+            Process::spawn(world.admin_command(words))
+        };
+        process.wait_for("the CA ended at 2", LIMIT);
+        tokio::time::sleep(Duration::from_secs(12)).await;
+        let said = process.stderr();
+        let ended = said.matches("nothing that it signed is valid").count();
+        assert_eq!(ended, 1, "{said}");
+    });
+}
