@@ -22,6 +22,8 @@ pub struct Published {
     /// Objects that do not exist. Nobody is called because of them, so that nothing waits for
     /// them; they get the bundle once they exist.
     pub missing: Vec<ObjectId>,
+    /// Objects that exist and call other Services only, so that nothing of them is changed.
+    pub of_others: Vec<ObjectId>,
     /// The certificates that they held before; only filled without a bundle, to notice that a
     /// CA of this Secret was trusted before.
     pub seen: Vec<Certificate>,
@@ -37,6 +39,7 @@ impl Published {
             read_back: ReadBack::Holds,
             changed: Vec::new(),
             missing: Vec::new(),
+            of_others: Vec::new(),
             seen: Vec::new(),
             in_use: None,
         }
@@ -60,6 +63,7 @@ impl Published {
         };
         self.changed.extend(other.changed);
         self.missing.extend(other.missing);
+        self.of_others.extend(other.of_others);
         self.seen.extend(other.seen);
         // Of the others it is not known what they use.
         self.in_use = self.in_use.zip(other.in_use).map(|(mut these, those)| {
@@ -86,8 +90,14 @@ impl Injectables {
     /// These objects, each webhook of them.
     #[must_use]
     pub fn new(objects: Vec<ObjectId>) -> Self {
+        let mut once = Vec::with_capacity(objects.len());
+        for id in objects {
+            if !once.contains(&id) {
+                once.push(id);
+            }
+        }
         Self {
-            objects,
+            objects: once,
             service: None,
         }
     }
@@ -114,6 +124,12 @@ impl Injectables {
         }
     }
 
+    fn is_of_others(&self, object: &Value) -> bool {
+        let configs = client_configs(object).unwrap_or_default();
+        let mut configs = configs.iter().filter(|config| config.exists()).peekable();
+        configs.peek().is_some() && !configs.any(|config| self.concerns(config))
+    }
+
     /// Gives each object the bundle and reads it back; without a bundle, only looks. An object
     /// that cannot be read or changed is lacking, with the reason.
     ///
@@ -133,6 +149,9 @@ impl Injectables {
                 (Ok(None), _) => published.missing.push(id),
                 (Ok(Some(object)), None) => published.seen.extend(self.seen(&object)?),
                 (Ok(Some(object)), Some(trust)) => {
+                    if self.is_of_others(&object) {
+                        published.of_others.push(id);
+                    }
                     due.push((self.needs(&object, trust, now), object));
                 }
                 (Err(error), None) => return Err(error.into()),

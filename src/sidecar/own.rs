@@ -46,6 +46,7 @@ pub(super) struct OwnIssuer {
     next: Option<(OffsetDateTime, OffsetDateTime)>,
     waiting: Option<String>,
     missing: Vec<String>,
+    of_others: Vec<ObjectId>,
     told: Option<String>,
     warned: Vec<String>,
     superseded: Option<(String, OffsetDateTime)>,
@@ -73,6 +74,7 @@ impl OwnIssuer {
             next: None,
             waiting: None,
             missing: Vec::new(),
+            of_others: Vec::new(),
             told: None,
             warned: Vec::new(),
             superseded: None,
@@ -214,6 +216,18 @@ impl OwnIssuer {
                 note(true, "WebhookMissing", message);
             }
             self.missing = missing;
+        }
+        let of_others = &tick.published.of_others;
+        if *of_others != self.of_others {
+            if let (Some((namespace, service)), false) = (&self.own.service, of_others.is_empty()) {
+                let names: Vec<_> = of_others.iter().map(ToString::to_string).collect();
+                let message = format!(
+                    "the CA is not put into {}: no webhook of it calls the Service {service}.{namespace}, and those of others are left alone; correct --service, or the object",
+                    names.join(", ")
+                );
+                note(true, "WebhookOfOthers", message);
+            }
+            self.of_others.clone_from(of_others);
         }
         self.waiting = match &tick.waiting {
             Some(what @ Waiting::Objects(lacking)) if !lacking.is_empty() => {

@@ -370,3 +370,31 @@ fn what_is_wrong_with_the_ca_is_said_once_and_not_at_every_look() {
         assert_eq!(ended, 1, "{said}");
     });
 }
+
+#[test]
+fn a_configuration_that_calls_another_service_only_is_said_and_left_alone() {
+    support::run(async {
+        let options = format!("{OWN} --webhook %N --webhook validatingwebhookconfiguration/%N");
+        let world = World::new("not-ours", &options).await;
+        let client = world.cluster.admin_client().await;
+        let namespace = &world.namespace;
+        let config = objects::by_service(namespace, "other", 443, "/validate", None);
+        objects::validating_webhook(&client, namespace, namespace, &config).await;
+        let mut process = world.start(&options);
+        process.wait_for("wrote a new pair", LIMIT);
+        let service = format!("no webhook of it calls the Service hook.{namespace}");
+        process.wait_for(&service, LIMIT);
+        assert_eq!(bundle(&world), "");
+        let patch =
+            r#"[{"op":"replace","path":"/webhooks/0/clientConfig/service/name","value":"hook"}]"#;
+        let kind = "validatingwebhookconfiguration";
+        world
+            .cluster
+            .kubectl(&["patch", kind, namespace, "--type=json", "-p", patch]);
+        until(|| (!bundle(&world).is_empty()).then_some(()));
+        process.wait_for("wrote the caBundle", LIMIT);
+        let said = process.stderr();
+        assert_eq!(said.matches("wrote the caBundle").count(), 1, "{said}");
+        assert_eq!(said.matches(&service).count(), 1, "{said}");
+    });
+}
