@@ -48,8 +48,16 @@ pub(super) struct NameArgs {
     #[arg(long = "host", value_name = "HOST")]
     pub(super) hosts: Vec<Host>,
     /// The cluster's DNS domain
-    #[arg(long, value_name = "DOMAIN", default_value = "cluster.local")]
+    #[arg(long, value_name = "DOMAIN", default_value = "cluster.local", value_parser = domain)]
     pub(super) cluster_domain: String,
+}
+
+fn domain(text: &str) -> Result<String, String> {
+    match text.parse::<Host>() {
+        Ok(Host::Dns(name)) if !name.starts_with('*') => Ok(name),
+        Ok(_) => Err("it must be a DNS domain, such as cluster.local".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 impl NameArgs {

@@ -7,6 +7,7 @@ use rustix::process::Signal;
 use rustls_pki_types::ServerName;
 
 use super::Sidecar;
+use crate::NamespacedName;
 use crate::authority::Settings;
 use crate::cli::UsageError;
 use crate::cluster::ConfigMapName;
@@ -73,6 +74,7 @@ impl Sidecar {
                 "{option} makes no sense with --once, which ends before the server starts: leave it out, or leave out --once"
             ));
         }
+        self.check_listen()?;
         let probe = self.probe(&names)?;
         if self.require_served && probe.is_none() {
             return wrong(
@@ -160,9 +162,12 @@ impl Sidecar {
             vec![of(Kind::CustomResourceDefinition, name)]
         });
         objects.extend(crds);
-        let empty = |group: &&Vec<ObjectId>| group.iter().any(|id| id.name.is_empty());
-        match objects.iter().find(empty) {
-            Some(_) => wrong("--webhook and --crd take the name of an object, and one is empty"),
+        let is_name = |name: &str| format!("x/{name}").parse::<NamespacedName>().is_ok();
+        match objects.iter().flatten().find(|id| !is_name(&id.name)) {
+            Some(id) => wrong(format!(
+                "--webhook and --crd take the name of an object, and {:?} is none",
+                id.name
+            )),
             None => Ok(objects),
         }
     }
@@ -213,6 +218,21 @@ impl Sidecar {
             }
         }
         Ok(self.validity)
+    }
+
+    fn check_listen(&self) -> Result<(), UsageError> {
+        let Some(address) = &self.listen else {
+            return Ok(());
+        };
+        let port = address
+            .rsplit_once(':')
+            .map(|(_, port)| port.parse::<u16>());
+        match port {
+            Some(Ok(_)) => Ok(()),
+            _ => wrong(format!(
+                "--listen {address:?} is not [HOST]:PORT, such as :8081 or 127.0.0.1:8081"
+            )),
+        }
     }
 
     fn probe(&self, names: &[San]) -> Result<Option<Probe>, UsageError> {
@@ -376,6 +396,13 @@ mod tests {
             ("+ --renew-at 0", "between 0 and 1"),
             ("+ --renew-at 1", "between 0 and 1"),
             ("+ --renew-at x", "between 0 and 1"),
+            ("-- --ca-secret a/b --crd crds/x", "\"crds/x\" is none"),
+            ("-- --ca-secret a/b --webhook X", "\"X\" is none"),
+            ("+ --cluster-domain a_b..c", "--cluster-domain"),
+            ("+ --cluster-domain 10.0.0.1", "such as cluster.local"),
+            ("+ --listen 8081", "such as :8081"),
+            ("+ --listen :x", "such as :8081"),
+            ("+ --listen localhost:99999", "such as :8081"),
             ("+ --once --listen :1", "leave out --once"),
             ("+ --once --probe a:1", "leave out --once"),
             ("+ --once --reload-exec x", "leave out --once"),
