@@ -29,6 +29,8 @@ pub(super) struct Disk {
     stamp: Option<Stamp>,
     differs: bool,
     meddled: Option<OffsetDateTime>,
+    /// How often in a row, each a moment after the one before.
+    meddlings: u32,
 }
 
 /// What a look at the directory found.
@@ -56,6 +58,7 @@ impl Disk {
             stamp: None,
             differs: false,
             meddled: None,
+            meddlings: 0,
         }
     }
 
@@ -94,6 +97,12 @@ impl Disk {
         self.differs
     }
 
+    /// How often the files were changed by another hand lately, each time soon after they had been put
+    /// back.
+    pub(super) fn meddlings(&self) -> u32 {
+        self.meddlings
+    }
+
     /// Reads the directory, if it has changed since it was read.
     pub(super) fn look(&mut self, now: OffsetDateTime) -> Look {
         let stamp = self.dir.stamp();
@@ -129,6 +138,7 @@ impl Disk {
                 let is_again = |at: OffsetDateTime| now - at < MEDDLING && now >= at;
                 let again = self.meddled.is_some_and(is_again);
                 self.meddled = Some(now);
+                self.meddlings = if again { self.meddlings + 1 } else { 1 };
                 Look::Changed { again }
             }
         }

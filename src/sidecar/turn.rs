@@ -1,6 +1,7 @@
 //! One turn of the loop: look, decide, act.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use time::OffsetDateTime;
 use tokio::sync::watch;
@@ -19,6 +20,11 @@ use super::{Config, Outcome};
 use crate::plan::{Desired, Existing, Reason, Renewal, pause_after, plan_renewal};
 use crate::store::{self, CertDir};
 
+/// Files that were changed more often in a row are somebody's who does not give in.
+const MEDDLINGS: u32 = 3;
+/// What goes on and on is said again so often.
+const REMINDER: Duration = Duration::from_secs(300);
+
 /// The state of the loop.
 pub(super) struct Turn {
     desired: Desired,
@@ -31,6 +37,8 @@ pub(super) struct Turn {
     asked: u64,
     /// Why a new pair is needed besides what the plan says.
     because: Option<Reason>,
+    /// When it was said that somebody else writes to the directory all the time.
+    contested: Option<Instant>,
     retry: Option<Retry>,
     failures: u32,
     in_vain: u32,
@@ -69,6 +77,7 @@ impl Turn {
             shared,
             observer,
             because: None,
+            contested: None,
             retry: None,
             failures: 0,
             in_vain: 0,
@@ -147,7 +156,7 @@ impl Turn {
                         return self.succeed(reason, started, now);
                     }
                     self.show(now);
-                    self.tell(&Happening::Restored);
+                    self.tell_restored();
                 }
                 Err(error) => return self.fail(error.into(), now),
             }
@@ -245,6 +254,24 @@ impl Turn {
     fn is_shown(&self) -> bool {
         use crate::serve::Status;
         self.shared.started().is_ok()
+    }
+
+    /// Says that files were put back; not each time if that goes on and on.
+    fn tell_restored(&mut self) {
+        if self.disk.meddlings() <= MEDDLINGS {
+            self.contested = None;
+            self.tell(&Happening::Restored);
+        } else if self.contested.is_none_or(|at| at.elapsed() >= REMINDER) {
+            self.contested = Some(Instant::now());
+            let dir = self.disk.dir().path().display();
+            self.tell(&Happening::Note {
+                is_warning: true,
+                reason: "DirectoryContested",
+                message: format!(
+                    "the files in {dir} are changed by another hand as soon as they were put back, again and again: does another certtool sidecar, or something else, write to the same directory? Give each one of its own"
+                ),
+            });
+        }
     }
 
     /// Lets readiness and metrics know what is on disk.

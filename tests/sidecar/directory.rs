@@ -193,6 +193,23 @@ fn a_key_that_was_opened_to_others_or_closed_to_its_owner_is_put_right_and_repla
     });
 }
 
+#[test]
+fn two_sidecars_with_one_directory_say_so_and_not_without_end() {
+    support::run(async {
+        let own = "--service hook.%N --cert-dir serving --ca-secret %N/ca";
+        let world = World::new("both", own).await;
+        let mut both = [world.start(own), world.start(own)];
+        for process in &mut both {
+            process.wait_for("write to the same directory", LIMIT);
+        }
+        thread::sleep(Duration::from_secs(5));
+        for process in &both {
+            let lines = process.stderr().lines().count();
+            assert!(lines < 30, "{}", process.stderr());
+        }
+    });
+}
+
 /// The same command, for which a file that grows too large is an error and no signal.
 fn ignoring_file_sizes(command: &Command) -> Command {
     let mut ignoring = Command::new("env");
