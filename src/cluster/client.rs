@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::config::{Config, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use serde::de::DeserializeOwned;
 use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 
 use super::call::Call;
+use super::connection::{Connection, Way};
 use super::error::{Error, Result};
 use super::patience::Patience;
 use super::server_clock::ServerClock;
@@ -31,6 +31,8 @@ pub struct Access {
 #[derive(Clone)]
 pub struct Cluster {
     client: kube::Client,
+    /// What the client sends its requests by.
+    connection: Connection,
     /// Held, shared, by what has to be finished before the process ends.
     busy: Arc<RwLock<()>>,
     /// What is done when the API server does not answer; without it, that is an error.
@@ -42,9 +44,6 @@ pub struct Cluster {
     pub namespace: String,
     /// The name that the API server's certificate is checked for, if not the URL's host.
     pub tls_server_name: Option<String>,
-    /// What the API server's certificate is checked against, in DER; `None` for the system's
-    /// own roots.
-    roots: Option<Arc<[Vec<u8>]>>,
 }
 
 impl std::fmt::Debug for Cluster {
@@ -55,7 +54,6 @@ impl std::fmt::Debug for Cluster {
 
 /// An answer that takes longer is an error: every wait ends.
 const ANSWER: Duration = Duration::from_secs(60);
-const CONNECT: Duration = Duration::from_secs(10);
 
 impl Cluster {
     /// Reads the configuration; nothing is sent yet.
@@ -90,36 +88,27 @@ impl Cluster {
         patience: Option<Arc<Patience>>,
         retry: bool,
     ) -> Result<Self> {
-        let mut config = configuration(access).await?;
-        // Where we wait ourselves, the client must not wait in silence.
-        config.default_retry = retry;
-        if let Some(namespace) = &access.namespace {
-            config.default_namespace.clone_from(namespace);
-        }
-        if access.impersonate.is_some() {
-            config.auth_info.impersonate.clone_from(&access.impersonate);
-        }
-        config.connect_timeout = Some(CONNECT.min(answer));
-        config.read_timeout = Some(answer);
-        config.reset_reader_on_write = true;
+        let clock = ServerClock::default();
+        let way = Way {
+            access: access.clone(),
+            answer,
+            retry,
+            clock: clock.clone(),
+        };
+        let config = way.configuration().await?;
         let server = config.cluster_url.clone();
         let namespace = config.default_namespace.clone();
         let tls_server_name = config.tls_server_name.clone();
-        let roots = config.root_cert.clone().map(Arc::from);
-        let clock = ServerClock::default();
-        let client = kube::client::ClientBuilder::try_from(config)
-            .map_err(|error| Error::Kubeconfig(super::error::causes(&error)))?
-            .with_layer(&clock.layer())
-            .build();
+        let connection = Connection::open(way, config)?;
         Ok(Self {
-            client,
+            client: kube::Client::new(connection.clone(), namespace.clone()),
+            connection,
             clock,
             busy: Arc::default(),
             patience,
             server,
             namespace,
             tls_server_name,
-            roots,
         })
     }
 
@@ -127,8 +116,9 @@ impl Cluster {
     /// `None` when it was not, or with something that is no certificate.
     #[must_use]
     pub fn api_server_ca(&self) -> Option<TrustBundle> {
-        let roots = self.roots.as_ref()?.iter();
-        let certificates: Result<Vec<_>, _> = roots.map(|der| Certificate::from_der(der)).collect();
+        let roots = self.connection.roots()?;
+        let certificates = roots.iter().map(|der| Certificate::from_der(der));
+        let certificates: Result<Vec<_>, _> = certificates.collect();
         let bundle = TrustBundle::new(certificates.ok()?);
         (!bundle.is_empty()).then_some(bundle)
     }
@@ -211,55 +201,4 @@ fn prepared(call: &Call, request: Prepared) -> Result<http::Request<Vec<u8>>> {
         call: Box::new(call.clone()),
         why: error.to_string(),
     })
-}
-
-async fn configuration(access: &Access) -> Result<Config> {
-    let options = KubeConfigOptions {
-        context: access.context.clone(),
-        ..Default::default()
-    };
-    if let Some(path) = &access.kubeconfig {
-        let file = Kubeconfig::read_from(path)?;
-        return from_file(file, &options).await;
-    }
-    match Kubeconfig::read() {
-        Ok(file) => from_file(file, &options).await,
-        Err(KubeconfigError::FindPath) => Ok(Config::incluster().map_err(|_| Error::NoKubeconfig)?),
-        Err(KubeconfigError::ReadConfig(error, path))
-            if error.kind() == std::io::ErrorKind::NotFound =>
-        {
-            // As kubectl: a file that was named must be there, the default need not.
-            if std::env::var_os("KUBECONFIG").is_some_and(|value| !value.is_empty()) {
-                return Err(Error::Kubeconfig(format!(
-                    "$KUBECONFIG names {}, which does not exist",
-                    path.display()
-                )));
-            }
-            Config::incluster().map_err(|_| Error::NoKubeconfig)
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
-async fn from_file(file: Kubeconfig, options: &KubeConfigOptions) -> Result<Config> {
-    let contexts: Vec<String> = file
-        .contexts
-        .iter()
-        .map(|context| context.name.clone())
-        .collect();
-    match Config::from_custom_kubeconfig(file, options).await {
-        Ok(config) => Ok(config),
-        Err(KubeconfigError::LoadContext(name)) => Err(Error::Kubeconfig(format!(
-            "it has no context {name:?}; it has {}",
-            if contexts.is_empty() {
-                "none".to_owned()
-            } else {
-                contexts.join(", ")
-            }
-        ))),
-        Err(KubeconfigError::CurrentContextNotSet) => Err(Error::Kubeconfig(
-            "it has no current-context; choose one with --context".to_owned(),
-        )),
-        Err(error) => Err(error.into()),
-    }
 }

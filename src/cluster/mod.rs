@@ -9,6 +9,8 @@ mod ca_secrets;
 mod call;
 mod client;
 mod config_maps;
+mod configuration;
+mod connection;
 mod error;
 mod events;
 mod facts;

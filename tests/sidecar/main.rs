@@ -20,6 +20,7 @@ mod directory;
 mod health;
 mod once;
 mod own_ca;
+mod reaching;
 mod refused;
 mod renewing;
 mod resolver;
