@@ -9,6 +9,7 @@ use super::state::{CaState, Owner, Reason};
 use super::trust::Trust;
 use super::{Phase, ReadBack, Settings};
 use crate::pki::{Authority, Certificate};
+use crate::plan::instant;
 
 /// A state at the moment when it was read, for signing.
 #[derive(Debug, Clone)]
@@ -55,7 +56,7 @@ pub enum NotNow {
     )]
     Clock(i64),
     /// The CA is out of date.
-    #[error("the CA ended at {0}; nothing that it signs is valid")]
+    #[error("the CA ended at {}; nothing that it signs is valid", instant(*.0))]
     Ended(OffsetDateTime),
 }
 
@@ -86,9 +87,14 @@ impl fmt::Display for Warning {
         match self {
             Self::Ends(at) => write!(
                 f,
-                "the CA ends at {at}, and certtool does not rotate it: whoever maintains it has to replace it before"
+                "the CA ends at {}, and certtool does not rotate it: whoever maintains it has to replace it before",
+                instant(*at)
             ),
-            Self::Ended(at) => write!(f, "the CA ended at {at}: nothing that it signed is valid"),
+            Self::Ended(at) => write!(
+                f,
+                "the CA ended at {}: nothing that it signed is valid",
+                instant(*at)
+            ),
             Self::NotOurs(why) => write!(f, "the CA is not rotated: {why}"),
         }
     }

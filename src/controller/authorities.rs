@@ -23,6 +23,7 @@ use super::signer::Context;
 use crate::authority::{NotNow, Phase, ReadBack, Settings, Standing, Trust, Waiting};
 use crate::cluster::Cluster;
 use crate::pki::{Authority, Certificate, TrustBundle};
+use crate::plan::instant;
 use crate::rotation::Keeper;
 
 /// What a signer signs with, or why it cannot.
@@ -293,7 +294,8 @@ impl Said {
             (Err(why), _) if why == FOLLOWER => None,
             (Err(why), _) => Some(format!("nothing can be signed: {why}")),
             (Ok(_), Ok(end)) if end < now.saturating_add(signer.limits.maximum()) => Some(format!(
-                "the CA ends at {end}, before a certificate of the longest life would: certificates are cut"
+                "the CA ends at {}, before a certificate of the longest life would: certificates are cut",
+                instant(end)
             )),
             _ => None,
         };

@@ -30,7 +30,7 @@ fn a_ca_that_somebody_else_maintains_is_watched_and_never_changed() {
             .collect();
         assert!(said.join("\n").contains(expected), "{said:?}");
     };
-    check(&secret, &external, "the CA ends at 2026-12-21 12:00:00");
+    check(&secret, &external, "the CA ends at 2026-12-21T12:00:00Z");
     secret.annotations.insert(
         "cert-manager.io/certificate-name".to_owned(),
         "webhook-ca".to_owned(),
