@@ -74,7 +74,7 @@ use self::status::Shared;
 use self::turn::Turn;
 use crate::cluster::Cluster;
 use crate::pki::{KeyAlgorithm, San};
-use crate::plan::Seed;
+use crate::plan::{Seed, instant};
 use crate::serve;
 use crate::store::{self, CertDir, DirWatch, Force, Stamp};
 
@@ -250,7 +250,8 @@ impl Sidecar {
         Ok(())
     }
 
-    /// Gets one good pair, and ends: for an init container.
+    /// Gets one good pair, and ends: for an init container. A pair that is only due for renewal is
+    /// good enough when no other can be had: the server starts by it.
     ///
     /// # Errors
     /// See [`OnceError`].
@@ -262,38 +263,55 @@ impl Sidecar {
             observer,
         } = self;
         let (expect, _expected) = watch::channel(None);
-        let mut turn = Turn::new(config, issuer, shared, observer, expect);
+        let mut turn = Turn::new(config, issuer, shared, observer.clone(), expect);
         let failed = |failure| OnceError::Failed(Arc::new(failure));
         turn.check_directory()
             .map_err(|error| failed(Failure::Store(error)))?;
-        let deadline = Instant::now() + timeout;
-        let mut last = "nothing was tried".to_owned();
-        loop {
-            let Ok(next) = tokio::time::timeout_at(deadline, turn.take()).await else {
-                let last = turn.waiting().unwrap_or(last);
-                return Err(OnceError::TimedOut {
-                    after: timeout,
-                    last,
-                });
-            };
-            match turn.failure() {
-                None => {}
-                Some(failure) if failure.is_transient() => last = failure.to_string(),
-                Some(failure) => return Err(OnceError::Failed(failure)),
-            }
-            if let Some(outcome) = turn.outcome() {
-                return Ok(outcome);
-            }
-            let left = next - OffsetDateTime::now_utc();
-            let pause = Duration::try_from(left).unwrap_or_default();
-            let pause = pause.clamp(Duration::from_millis(10), TICK);
-            tokio::time::sleep_until(deadline.min(Instant::now() + pause)).await;
-            if Instant::now() >= deadline {
-                return Err(OnceError::TimedOut {
-                    after: timeout,
-                    last,
-                });
-            }
+        let error = match turn_until_settled(&mut turn, timeout).await {
+            Ok(outcome) => return Ok(outcome),
+            Err(error) => error,
+        };
+        let Some(kept) = turn.kept() else {
+            return Err(error);
+        };
+        observer(&Happening::Note {
+            is_warning: true,
+            reason: "CertificateKept",
+            message: format!(
+                "the old pair is kept, and valid until {}, but it is due for renewal: {error}",
+                instant(kept.not_after)
+            ),
+        });
+        Ok(kept)
+    }
+}
+
+/// Turn after turn, until there is a good pair, nothing helps, or the time is over.
+async fn turn_until_settled(turn: &mut Turn, timeout: Duration) -> Result<Outcome, OnceError> {
+    let deadline = Instant::now() + timeout;
+    let timed_out = |last| OnceError::TimedOut {
+        after: timeout,
+        last,
+    };
+    let mut last = "nothing was tried".to_owned();
+    loop {
+        let Ok(next) = tokio::time::timeout_at(deadline, turn.take()).await else {
+            return Err(timed_out(turn.waiting().unwrap_or(last)));
+        };
+        match turn.failure() {
+            None => {}
+            Some(failure) if failure.is_transient() => last = failure.to_string(),
+            Some(failure) => return Err(OnceError::Failed(failure)),
+        }
+        if let Some(outcome) = turn.outcome() {
+            return Ok(outcome);
+        }
+        let left = next - OffsetDateTime::now_utc();
+        let pause = Duration::try_from(left).unwrap_or_default();
+        let pause = pause.clamp(Duration::from_millis(10), TICK);
+        tokio::time::sleep_until(deadline.min(Instant::now() + pause)).await;
+        if Instant::now() >= deadline {
+            return Err(timed_out(last));
         }
     }
 }

@@ -116,7 +116,19 @@ impl Turn {
 
     /// The pair, when all is well.
     pub(super) fn outcome(&self) -> Option<Outcome> {
-        let leaf = self.disk.leaf().filter(|_| self.is_settled)?;
+        self.on_disk().filter(|_| self.is_settled)
+    }
+
+    /// The pair, when nothing is wrong with it but that it is due.
+    pub(super) fn kept(&self) -> Option<Outcome> {
+        let now = OffsetDateTime::now_utc();
+        let is_only_due = matches!(self.plan(now), Renewal::Renew(Reason::RenewalDue(_)));
+        self.on_disk()
+            .filter(|_| is_only_due && !self.disk.differs())
+    }
+
+    fn on_disk(&self) -> Option<Outcome> {
+        let leaf = self.disk.leaf()?;
         Some(Outcome {
             is_new: self.is_new,
             names: leaf.names.clone(),

@@ -49,6 +49,32 @@ fn the_request_says_which_pod_asks_and_for_what() {
 }
 
 #[test]
+fn a_pair_that_is_only_due_is_good_enough_when_nobody_signs() {
+    support::run(async {
+        let world = World::new("due", ONCE).await;
+        let signer = world.signs("--validity 1h");
+        world.run(ONCE).done();
+        drop(signer);
+        let serial = world.serial();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let due = format!("{ONCE} --renew-at 0.0001 --timeout 2s");
+        let said = world.run(&due).done();
+        assert!(said.stdout.contains("certificate  unchanged"), "{said:?}");
+        let why = "the old pair is kept, and valid until";
+        assert!(said.stderr.contains(why), "{said:?}");
+        assert!(said.stderr.contains("nobody has approved it"), "{said:?}");
+        assert_eq!(world.serial(), serial);
+        world.assert_good();
+        // One that lacks a name is not.
+        world
+            .run(&format!("{due} --host other.example.com"))
+            .ended(124)
+            .prints_nothing()
+            .explains("nobody has approved it");
+    });
+}
+
+#[test]
 fn a_signer_that_never_answers_ends_in_124_with_who_is_missing() {
     support::run(async {
         let world = World::new("silent", ONCE).await;
