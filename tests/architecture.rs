@@ -176,10 +176,10 @@ fn is_there(path: &[&str], lock: &str) -> bool {
     match path {
         ["certtool", module] => is_module(&source_root(), module),
         ["certtool", parent, module] => is_module(&source_root().join(parent), module),
-        ["cli", module] => is_module(&source_root().join("cli"), module),
+        ["cli", module, ..] => is_module(&source_root().join("cli"), module),
         // Of rustls-webpki, and of the standard library.
         [
-            "webpki" | "addr2line" | "fmt" | "gimli" | "miniz_oxide" | "rustc_demangle" | "sort",
+            "webpki" | "addr2line" | "fmt" | "gimli" | "miniz_oxide" | "rustc_demangle" | "slice",
             ..,
         ] => true,
         [name, ..] => is_locked(name) || is_locked(&name.replace('_', "-")),
