@@ -1,5 +1,7 @@
 //! What a connection is made of, as kubectl finds it: the kubeconfig, or a service account's files.
 
+use std::path::Path;
+
 use kube::config::{Config, KubeConfigOptions, Kubeconfig, KubeconfigError};
 
 use super::client::Access;
@@ -12,7 +14,7 @@ pub(super) async fn configuration(access: &Access) -> Result<Config> {
         ..Default::default()
     };
     if let Some(path) = &access.kubeconfig {
-        let file = Kubeconfig::read_from(path)?;
+        let file = Kubeconfig::read_from(path).map_err(|error| in_file(path, error))?;
         return from_file(file, &options).await;
     }
     match Kubeconfig::read() {
@@ -31,6 +33,17 @@ pub(super) async fn configuration(access: &Access) -> Result<Config> {
             Config::incluster().map_err(|_| Error::NoKubeconfig)
         }
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Names the file, where kube does not.
+fn in_file(path: &Path, error: KubeconfigError) -> Error {
+    let path = path.display().to_string();
+    match Error::from(error) {
+        Error::Kubeconfig(why) if !why.contains(&path) => {
+            Error::Kubeconfig(format!("{path}: {why}"))
+        }
+        error => error,
     }
 }
 

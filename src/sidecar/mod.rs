@@ -78,6 +78,8 @@ use crate::plan::{Seed, instant};
 use crate::serve;
 use crate::store::{self, CertDir, DirWatch, Force, Stamp};
 
+/// What goes on and on is said again so often.
+const REMINDER: Duration = Duration::from_secs(300);
 /// How often the loop looks at the clock and at the directory: three `stat`s.
 const TICK: Duration = Duration::from_secs(2);
 

@@ -1,11 +1,10 @@
 //! Where pairs come from: the issuer, and what its certificates have to verify with.
 
-use std::time::Duration;
-
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::time::Instant;
 
+use super::REMINDER;
 use super::failure::Failure;
 use super::happening::{Happening, Observer};
 use super::held::Held;
@@ -15,9 +14,6 @@ use super::trust::{Trust, TrustSource};
 use crate::pki::{Certificate, TrustBundle};
 use crate::plan::{Asked, LeafRecord, RENEW_ANNOTATION, Seed, accept};
 use crate::store::Pair;
-
-/// What is wrong is said again so often.
-const REMINDER: Duration = Duration::from_secs(300);
 
 /// The issuer, and the trust bundle.
 #[derive(Debug)]

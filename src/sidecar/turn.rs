@@ -1,7 +1,6 @@
 //! One turn of the loop: look, decide, act.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use time::OffsetDateTime;
 use tokio::sync::watch;
@@ -16,14 +15,12 @@ use super::retry::Retry;
 use super::served::Expected;
 use super::source::Source;
 use super::status::Shared;
-use super::{Config, Outcome};
+use super::{Config, Outcome, REMINDER};
 use crate::plan::{Desired, Existing, Reason, Renewal, pause_after, plan_renewal};
 use crate::store::{self, CertDir};
 
 /// Files that were changed more often in a row are somebody's who does not give in.
 const MEDDLINGS: u32 = 3;
-/// What goes on and on is said again so often.
-const REMINDER: Duration = Duration::from_secs(300);
 
 /// The state of the loop.
 pub(super) struct Turn {

@@ -41,7 +41,8 @@ fn without_a_kubeconfig_every_way_to_name_one_is_told() {
         &["status", "--kubeconfig", &broken.display().to_string()],
     )
     .ended(1)
-    .explains("the kubeconfig cannot be used");
+    .explains("the kubeconfig cannot be used")
+    .explains(&broken.display().to_string());
 }
 
 #[test]
